@@ -1,0 +1,46 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("expected_errors",)
+
+import functools
+from collections.abc import Callable
+
+import click
+from lsst.daf.butler import DataIdError, MissingCollectionError, MissingDatasetTypeError
+from lsst.daf.butler.registry import RegistryError
+from lsst.pex.config import FieldValidationError
+
+_EXPECTED = (
+    DataIdError,
+    FieldValidationError,
+    FileNotFoundError,
+    MissingCollectionError,
+    MissingDatasetTypeError,
+    PermissionError,
+    RegistryError,
+    ValueError,
+)
+
+
+def expected_errors[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors that a user can mend into one line and exit status 1.
+
+    Parameters
+    ----------
+    command
+        Body of a command.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except _EXPECTED as err:
+            raise click.ClickException(f"{err}") from err
+
+    return wrapped

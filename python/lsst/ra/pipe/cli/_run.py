@@ -1,0 +1,145 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("print_reports", "run", "run_with_progress")
+
+import os
+from typing import Any
+
+import click
+from rich.table import Table
+
+from lsst.ra.pipe.execution import ImageReport, QuantumStatus, RunRequest, run_exposures
+from lsst.ra.pipe.repository import open_repository
+
+from ._errors import expected_errors
+from ._identifiers import IdentifierRange
+from ._progress import console, progress_bar
+
+
+@click.command()
+@click.argument("repository", metavar="REPO")
+@click.option("--pipeline", "-p", required=True, help="Pipeline YAML; #label,label selects tasks or subsets.")
+@click.option("--instrument", default="LSSTCam", help="Butler instrument.")
+@click.option("--exposure", "-e", "exposures", type=IdentifierRange(), required=True, help="For example 2026112200001..2026112200005.")
+@click.option("--detector", "-d", "detectors", type=IdentifierRange(), help="For example 90..98; the default is every raw.")
+@click.option("--input", "-i", "inputs", multiple=True, help="Collections to read from [default: <instrument>/defaults].")
+@click.option("--output", "-o", required=True, help="CHAINED collection for the outputs, for example u/someone/test.")
+@click.option("--processes", "-j", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Worker processes.")
+@click.option("--config", "-c", "config", multiple=True, metavar="LABEL:FIELD=VALUE", help="Config override.")
+@expected_errors
+def run(
+    *,
+    repository: str,
+    pipeline: str,
+    instrument: str,
+    exposures: tuple[int, ...],
+    detectors: tuple[int, ...] | None,
+    inputs: tuple[str, ...],
+    output: str,
+    processes: int,
+    config: tuple[str, ...],
+) -> None:
+    """Run a pipeline on detectors of exposures, over warm worker processes.
+
+    What has run before, with the same configuration, is not run again.  Exits
+    with 1 when any quantum failed; the others are done all the same.
+    """
+    if detectors is None:
+        detectors = _detectors_with_raws(repository, instrument, exposures)
+    request = RunRequest(
+        repository=repository,
+        pipeline=pipeline,
+        instrument=instrument,
+        exposures=exposures,
+        detectors=detectors,
+        inputs=inputs or (f"{instrument}/defaults",),
+        output=output,
+        config_overrides=tuple(_parse_override(text) for text in config),
+    )
+    reports = run_with_progress(request, processes=processes)
+    print_reports(reports)
+    failed = sum(report.failed for report in reports)
+    if failed:
+        raise click.ClickException(f"{failed} of {len(reports)} images failed.")
+
+
+def run_with_progress(request: RunRequest, *, processes: int) -> list[ImageReport]:
+    """Run exposures under a progress bar.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    processes
+        Number of worker processes.
+    """
+    with progress_bar() as progress:
+        task = progress.add_task("Processing detectors", total=len(request.exposures) * len(request.detectors))
+
+        def advance(report: ImageReport) -> None:
+            if report.detector is not None:
+                progress.advance(task)
+
+        return run_exposures(request, processes=processes, on_report=advance)
+
+
+def print_reports(reports: list[ImageReport]) -> None:
+    """Print one row an image: what became of it, and how long it took.
+
+    Parameters
+    ----------
+    reports
+        Reports of a run.
+    """
+    table = Table("exposure", "detector", "status", "seconds", "overhead (s)")
+    order = sorted(reports, key=lambda r: (r.exposure, r.detector is None, r.detector or 0))
+    for report in order:
+        table.add_row(
+            str(report.exposure),
+            "all" if report.detector is None else str(report.detector),
+            _summarize(report),
+            f"{sum(outcome.seconds for outcome in report.outcomes):.2f}",
+            f"{report.overhead_seconds:.2f}",
+        )
+    console.print(table)
+    for report in order:
+        if (failure := report.first_failure) is not None:
+            click.echo(f"{failure.task}: {failure.reason}", err=True)
+
+
+def _summarize(report: ImageReport) -> str:
+    if (failure := report.first_failure) is not None:
+        return f"failed in {failure.task}"
+    counts = {status: sum(o.status is status for o in report.outcomes) for status in QuantumStatus}
+    return ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
+
+
+def _parse_override(text: str) -> tuple[str, str, Any]:
+    label, colon, assignment = text.partition(":")
+    field, equals, value = assignment.partition("=")
+    if not (label and colon and field and equals):
+        raise click.BadParameter(f"expected LABEL:FIELD=VALUE, got {text!r}", param_hint="--config")
+    return label, field, value
+
+
+def _detectors_with_raws(repository: str, instrument: str, exposures: tuple[int, ...]) -> tuple[int, ...]:
+    with open_repository(repository) as butler:
+        found: set[int] = set()
+        for exposure in exposures:
+            refs = butler.query_datasets(
+                "raw",
+                collections="*",
+                find_first=False,
+                instrument=instrument,
+                exposure=exposure,
+                explain=False,
+            )
+            if not refs:
+                raise ValueError(f"{repository} has no raw of {instrument} exposure {exposure}.")
+            found.update(int(ref.dataId["detector"]) for ref in refs)
+    return tuple(sorted(found))

@@ -1,0 +1,82 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("ImageReport", "QuantumOutcome", "QuantumStatus")
+
+import dataclasses
+import enum
+
+
+class QuantumStatus(enum.StrEnum):
+    """What became of one quantum."""
+
+    SUCCEEDED = "succeeded"
+    """The task ran, and its outputs are in the repository."""
+
+    EXISTED = "existed"
+    """The outputs were in the repository already; nothing was done."""
+
+    FAILED = "failed"
+    """The task failed; none of its outputs are in the repository."""
+
+    BLOCKED = "blocked"
+    """An input is missing because of an earlier failure."""
+
+    NOT_APPLICABLE = "not applicable"
+    """The exposure has no visit, which the task is defined on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantumOutcome:
+    """Outcome of one quantum."""
+
+    task: str
+    """Label of the task in the pipeline."""
+
+    status: QuantumStatus
+    """What became of it."""
+
+    seconds: float = 0.0
+    """Wall-clock time (s) of the task, with its Butler input and output."""
+
+    reason: str = ""
+    """Why it did not succeed, with the data ID; empty when it did."""
+
+    @property
+    def produced(self) -> bool:
+        """Whether the outputs are in the repository (`bool`)."""
+        return self.status in (QuantumStatus.SUCCEEDED, QuantumStatus.EXISTED)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageReport:
+    """Outcome of all quanta of one image: a detector, or a whole exposure."""
+
+    instrument: str
+    """Butler ``instrument``."""
+
+    exposure: int
+    """Butler ``exposure``."""
+
+    detector: int | None
+    """Butler ``detector``; `None` for the tasks that gather an exposure."""
+
+    outcomes: tuple[QuantumOutcome, ...]
+    """One outcome a task, in the order of execution."""
+
+    overhead_seconds: float = 0.0
+    """Wall-clock time (s) outside the tasks: graph, set-up, registration."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether any quantum failed or was blocked (`bool`)."""
+        return any(o.status in (QuantumStatus.FAILED, QuantumStatus.BLOCKED) for o in self.outcomes)
+
+    @property
+    def first_failure(self) -> QuantumOutcome | None:
+        """The failure that the others follow from (`QuantumOutcome`)."""
+        return next((o for o in self.outcomes if o.status is QuantumStatus.FAILED), None)

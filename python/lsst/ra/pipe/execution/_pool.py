@@ -1,0 +1,163 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("RunRequest", "run_exposures")
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from lsst.daf.butler import Butler
+from lsst.pipe.base import Pipeline
+
+from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
+from ._output_run import prepare_output_run
+from ._runner import QuantumRunner
+
+_ONE_THREAD = {
+    name: "1"
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+"""A worker is one core: parallelism comes from the detectors."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRequest:
+    """What to run: a pipeline on detectors of exposures."""
+
+    repository: str
+    """Root, configuration file or alias of the Butler repository."""
+
+    pipeline: str
+    """URI of the pipeline; ``#label,label`` selects tasks or subsets."""
+
+    instrument: str
+    """Butler ``instrument``."""
+
+    exposures: tuple[int, ...]
+    """Butler ``exposure`` values."""
+
+    detectors: tuple[int, ...]
+    """Butler ``detector`` values."""
+
+    inputs: tuple[str, ...]
+    """Collections to read from."""
+
+    output: str
+    """CHAINED collection for the outputs."""
+
+    config_overrides: tuple[tuple[str, str, Any], ...] = ()
+    """Task label, field and value of each config override."""
+
+    calibration_bytes: int = 2_000_000_000
+    """Memory budget (bytes) of a worker for the calibrations it keeps."""
+
+    def load_pipeline(self) -> Pipeline:
+        """Load the pipeline, with its overrides.
+
+        Raises
+        ------
+        FileNotFoundError
+            Raised if there is no such pipeline.
+        AttributeError
+            Raised if an override names a field that does not exist.
+        """
+        pipeline = Pipeline.from_uri(self.pipeline)
+        for label, field, value in self.config_overrides:
+            pipeline.addConfigOverride(label, field, value)
+        return pipeline
+
+
+def run_exposures(
+    request: RunRequest, *, processes: int = 1, on_report: Callable[[ImageReport], Any] | None = None
+) -> list[ImageReport]:
+    """Run a pipeline on detectors of exposures, then gather each exposure.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    processes
+        Number of worker processes, each warm for all its images.
+    on_report
+        Called in this process with each report as it comes.
+
+    Returns
+    -------
+    reports
+        One report an image: the detectors in the order in which they ended,
+        and one for the gathering of each exposure.
+
+    Notes
+    -----
+    A failure stops nothing else.  Also a worker process that dies ends as a
+    failed report of the images it held, not as an exception.
+    """
+    butler = Butler.from_config(request.repository, writeable=True)
+    graph = request.load_pipeline().to_graph(registry=butler.registry)
+    run = prepare_output_run(butler, graph, output=request.output, inputs=request.inputs)
+    gathers = any("detector" not in node.dimensions for node in graph.tasks.values())
+    reports = []
+    for report in _run_detectors(request, run, processes):
+        reports.append(report)
+        if on_report is not None:
+            on_report(report)
+    if gathers:
+        runner = QuantumRunner(butler, graph, output_run=run, inputs=request.inputs)
+        for exposure in request.exposures:
+            report = runner.run_exposure(instrument=request.instrument, exposure=exposure)
+            reports.append(report)
+            if on_report is not None:
+                on_report(report)
+    return reports
+
+
+def _run_detectors(request: RunRequest, run: str, processes: int) -> Iterator[ImageReport]:
+    images = [(exposure, detector) for exposure in request.exposures for detector in request.detectors]
+    os.environ.update({name: os.environ.get(name, value) for name, value in _ONE_THREAD.items()})
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        min(processes, len(images)), mp_context=context, initializer=_start_worker, initargs=(request, run)
+    ) as pool:
+        futures = {pool.submit(_run_in_worker, *image): image for image in images}
+        for future in concurrent.futures.as_completed(futures):
+            exposure, detector = futures[future]
+            try:
+                yield future.result()
+            except concurrent.futures.BrokenExecutor as err:
+                reason = f"{request.instrument} exposure {exposure}, detector {detector}: a worker died ({err})"
+                outcome = QuantumOutcome("worker", QuantumStatus.FAILED, reason=reason)
+                yield ImageReport(request.instrument, exposure, detector, (outcome,))
+
+
+_worker: tuple[RunRequest, QuantumRunner] | None = None
+
+
+def _start_worker(request: RunRequest, run: str) -> None:
+    """Make a worker process ready: the imports, the pipeline, the Butler."""
+    global _worker
+    butler = Butler.from_config(request.repository, writeable=True)
+    graph = request.load_pipeline().to_graph(registry=butler.registry)
+    _worker = (
+        request,
+        QuantumRunner(
+            butler,
+            graph,
+            output_run=run,
+            inputs=request.inputs,
+            calibration_bytes=request.calibration_bytes,
+        ),
+    )
+
+
+def _run_in_worker(exposure: int, detector: int) -> ImageReport:
+    assert _worker is not None, "The pool has started this process."
+    request, runner = _worker
+    return runner.run_detector(instrument=request.instrument, exposure=exposure, detector=detector)

@@ -1,0 +1,290 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("QuantumRunner",)
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+
+from lsst.daf.butler import (
+    Butler,
+    DataCoordinate,
+    DatasetRef,
+    DatastoreRecordData,
+    DimensionGroup,
+    Quantum,
+    QuantumBackedButler,
+)
+from lsst.pipe.base import NoWorkFound
+from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
+from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
+from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
+from lsst.pipe.base.trivial_quantum_graph_builder import TrivialQuantumGraphBuilder
+
+from ._dataset_cache import DatasetCache, ReadThroughButler
+from ._graph_parts import calibration_types, intermediates, read_only_intermediates, subset, upstream_tasks
+from ._image_id import ImageId
+from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
+
+_LOG = logging.getLogger(__name__)
+
+
+class QuantumRunner:
+    """Runs a pipeline's quanta for one image after another, in this process.
+
+    Parameters
+    ----------
+    butler
+        Writeable client of the repository.
+    pipeline_graph
+        The pipeline, resolved, its dataset types registered (see
+        `prepare_output_run`).
+    output_run
+        RUN collection for the outputs.
+    inputs
+        Collections to read from.
+    calibration_bytes
+        Memory budget for the calibrations that are kept between images.
+
+    Notes
+    -----
+    The tasks of an image write through a `~lsst.daf.butler.QuantumBackedButler`,
+    files only; the registry learns of the outputs in one transaction at the
+    end, and only of those whose quantum succeeded.  So an image costs one
+    registry write, and a failure leaves nothing half-written.
+    """
+
+    def __init__(
+        self,
+        butler: Butler,
+        pipeline_graph: PipelineGraph,
+        *,
+        output_run: str,
+        inputs: Sequence[str],
+        calibration_bytes: int = 2_000_000_000,
+    ) -> None:
+        self._butler = butler
+        self._output_run = output_run
+        self._inputs = list(inputs)
+        self._calibrations = DatasetCache(calibration_bytes)
+        per_detector = [label for label, node in pipeline_graph.tasks.items() if "detector" in node.dimensions]
+        self._detector_tasks = subset(pipeline_graph, per_detector)
+        self._exposure_tasks = subset(pipeline_graph, set(pipeline_graph.tasks) - set(per_detector))
+
+    def run_detector(self, *, instrument: str, exposure: int, detector: int) -> ImageReport:
+        """Run the tasks that are defined on a detector, for one of them.
+
+        Parameters
+        ----------
+        instrument
+            Butler ``instrument``.
+        exposure
+            Butler ``exposure``.
+        detector
+            Butler ``detector``.
+
+        Returns
+        -------
+        report
+            Outcome of each quantum.  A task's failure is reported, not raised.
+        """
+        return self._run(self._detector_tasks, instrument, exposure, detector)
+
+    def run_exposure(self, *, instrument: str, exposure: int) -> ImageReport:
+        """Run the tasks that gather the detectors of an exposure.
+
+        Parameters
+        ----------
+        instrument
+            Butler ``instrument``.
+        exposure
+            Butler ``exposure``.
+
+        Returns
+        -------
+        report
+            Outcome of each quantum.  They use the detectors whose outputs are
+            in the output run.
+        """
+        return self._run(self._exposure_tasks, instrument, exposure, None)
+
+    def _run(self, graph: PipelineGraph, instrument: str, exposure: int, detector: int | None) -> ImageReport:
+        begin = time.monotonic()
+        image = ImageId.find(self._butler, instrument=instrument, exposure=exposure, detector=detector)
+        done, remaining = self._triage(graph, image)
+        if remaining:
+            done += self._run_tasks(subset(graph, remaining), image)
+        order = {label: position for position, label in enumerate(graph.tasks)}
+        done.sort(key=lambda outcome: order[outcome.task])
+        overhead = time.monotonic() - begin - sum(outcome.seconds for outcome in done)
+        return ImageReport(instrument, exposure, detector, tuple(done), overhead)
+
+    def _triage(self, graph: PipelineGraph, image: ImageId) -> tuple[list[QuantumOutcome], list[str]]:
+        """Tell the tasks that need not or cannot run from those to run."""
+        done = []
+        remaining = []
+        for label, node in graph.tasks.items():
+            if image.visit is None and "visit" in node.dimensions:
+                reason = f"exposure {image.exposure} has no visit: its header has no pointing"
+                done.append(QuantumOutcome(label, QuantumStatus.NOT_APPLICABLE, reason=reason))
+            elif self._has_run(node, image):
+                done.append(QuantumOutcome(label, QuantumStatus.EXISTED))
+            else:
+                remaining.append(label)
+        return done, remaining
+
+    def _has_run(self, node: TaskNode, image: ImageId) -> bool:
+        data_id = image.data_id.subset(node.dimensions)
+        dataset_type = node.metadata_output.dataset_type_name
+        return self._butler.find_dataset(dataset_type, data_id, collections=[self._output_run]) is not None
+
+    def _run_tasks(self, graph: PipelineGraph, image: ImageId) -> list[QuantumOutcome]:
+        try:
+            quantum_graph = self._build_quantum_graph(graph, image)
+        except (LookupError, FileNotFoundError, QuantumGraphBuilderError) as err:
+            return _all_blocked(graph, f"{image}: {err}")
+        quanta = quantum_graph.build_execution_quanta()
+        butler = self._make_quantum_butler(quantum_graph, quanta)
+        try:
+            outcomes, written = self._execute_all(quantum_graph, quanta, butler, image)
+            self._butler.transfer_from(butler, written, transfer="auto", skip_missing=True)
+        finally:
+            butler.close()
+        return outcomes
+
+    def _execute_all(
+        self,
+        quantum_graph: PredictedQuantumGraph,
+        quanta: Mapping[uuid.UUID, Quantum],
+        butler: LimitedButler,
+        image: ImageId,
+    ) -> tuple[list[QuantumOutcome], list[DatasetRef]]:
+        """Execute the quanta in order; return outcomes and what to register.
+
+        The outputs of a quantum that failed are removed.
+        """
+        graph = quantum_graph.pipeline_graph
+        caching = ReadThroughButler(
+            butler,
+            calibrations=self._calibrations,
+            calibration_types=calibration_types(graph),
+            intermediates=intermediates(graph),
+            shared_intermediates=read_only_intermediates(graph),
+        )
+        executor = SingleQuantumExecutor(butler=caching, assume_no_existing_outputs=True)
+        by_task = {graph_info["task_label"]: quantum_id for quantum_id, graph_info in quantum_graph}
+        outcomes: dict[str, QuantumOutcome] = {}
+        written: list[DatasetRef] = []
+        for label, node in graph.tasks.items():
+            causes = [task for task in upstream_tasks(graph, label) if not outcomes[task].produced]
+            if causes:
+                outcomes[label] = QuantumOutcome(
+                    label, QuantumStatus.BLOCKED, reason=f"{image}: {causes[0]} did not succeed"
+                )
+                continue
+            quantum = quanta[by_task[label]]
+            outcomes[label] = _execute(executor, node, quantum, by_task[label], image)
+            refs = [ref for refs in quantum.outputs.values() for ref in refs]
+            if outcomes[label].status is QuantumStatus.FAILED:
+                caching.pruneDatasets(refs, disassociate=False, unstore=True, purge=False)
+            else:
+                written += refs
+        return list(outcomes.values()), written
+
+    def _build_quantum_graph(self, graph: PipelineGraph, image: ImageId) -> PredictedQuantumGraph:
+        inputs: dict[str, dict[str, list[DatasetRef]]] = {}
+        data_ids: dict[DimensionGroup, DataCoordinate] = {}
+        for label, node in graph.tasks.items():
+            data_ids[node.dimensions] = image.data_id.subset(node.dimensions)
+            for edge in [*node.iter_all_inputs(), *node.iter_all_outputs()]:
+                dimensions = graph.dataset_types[edge.parent_dataset_type_name].dimensions
+                if dimensions <= image.data_id.dimensions:
+                    data_ids[dimensions] = image.data_id.subset(dimensions)
+            if image.detector is None:
+                for edge in node.inputs.values():
+                    dataset_type = graph.dataset_types[edge.parent_dataset_type_name]
+                    if "detector" not in dataset_type.dimensions:
+                        continue
+                    refs = self._find_detectors(dataset_type.name, image)
+                    inputs.setdefault(label, {})[edge.connection_name] = refs
+                    data_ids[dataset_type.dimensions] = refs[0].dataId
+        builder = TrivialQuantumGraphBuilder(
+            graph,
+            self._butler,
+            data_ids=data_ids,
+            input_refs=inputs,
+            input_collections=[self._output_run, *self._inputs],
+            output_run=self._output_run,
+        )
+        return builder.finish(attach_datastore_records=True).assemble()
+
+    def _find_detectors(self, dataset_type: str, image: ImageId) -> list[DatasetRef]:
+        refs = self._butler.query_datasets(
+            dataset_type,
+            collections=[self._output_run, *self._inputs],
+            find_first=True,
+            data_id=image.data_id,
+            with_dimension_records=True,
+            explain=False,
+        )
+        if not refs:
+            raise LookupError(f"no detector has {dataset_type} in {self._output_run}")
+        return sorted(refs, key=lambda ref: ref.dataId["detector"])
+
+    def _make_quantum_butler(
+        self, quantum_graph: PredictedQuantumGraph, quanta: Mapping[uuid.UUID, Quantum]
+    ) -> QuantumBackedButler:
+        inputs: set[uuid.UUID] = set()
+        outputs: set[uuid.UUID] = set()
+        for quantum in quanta.values():
+            inputs.update(ref.id for refs in quantum.inputs.values() for ref in refs)
+            inputs.update(ref.id for ref in quantum.initInputs.values())
+            outputs.update(ref.id for refs in quantum.outputs.values() for ref in refs)
+        records = DatastoreRecordData.merge_mappings(
+            *(quantum.datastore_records for quantum in quanta.values() if quantum.datastore_records)
+        )
+        return QuantumBackedButler.from_predicted(
+            config=self._butler._config,
+            predicted_inputs=inputs - outputs,
+            predicted_outputs=outputs,
+            dimensions=self._butler.dimensions,
+            datastore_records=records,
+            dataset_types={
+                node.name: node.dataset_type for node in quantum_graph.pipeline_graph.dataset_types.values()
+            },
+        )
+
+
+def _execute(
+    executor: SingleQuantumExecutor, node: TaskNode, quantum: Quantum, quantum_id: uuid.UUID, image: ImageId
+) -> QuantumOutcome:
+    """Execute one quantum and tell what became of it.
+
+    Whatever a task raises is the outcome of its quantum: no exception of one
+    image may stop the others.
+    """
+    begin = time.monotonic()
+    try:
+        executor.execute(node, quantum, quantum_id)
+    except Exception as err:
+        _LOG.debug("%s failed for %s.", node.label, image, exc_info=True)
+        reason = f"{image}: {type(err).__name__}: {err}"
+        return QuantumOutcome(node.label, QuantumStatus.FAILED, time.monotonic() - begin, reason)
+    return QuantumOutcome(node.label, QuantumStatus.SUCCEEDED, time.monotonic() - begin)
+
+
+def _all_blocked(graph: PipelineGraph, reason: str) -> list[QuantumOutcome]:
+    """Outcomes of an image for which no quantum graph could be built: the
+    first task failed, the others wait for it.
+    """
+    first, *others = graph.tasks
+    return [
+        QuantumOutcome(first, QuantumStatus.FAILED, reason=reason),
+        *(QuantumOutcome(label, QuantumStatus.BLOCKED, reason=reason) for label in others),
+    ]

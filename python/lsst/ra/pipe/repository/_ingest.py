@@ -1,0 +1,166 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("IngestReport", "ingest_raws")
+
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from astro_metadata_translator import ObservationInfo
+
+from lsst.daf.butler import (
+    Butler,
+    CollectionType,
+    DatasetIdGenEnum,
+    DatasetRef,
+    DatasetType,
+    DimensionRecord,
+    FileDataset,
+)
+from lsst.pipe.base import Instrument
+from lsst.ra.pipe.camera import RawFileError, read_raw_metadata
+from lsst.resources import ResourcePath, ResourcePathExpression
+
+from ._dimension_records import (
+    RawMetadataError,
+    make_day_obs_record,
+    make_exposure_record,
+    make_group_record,
+)
+from ._visits import define_visits
+
+_LOG = logging.getLogger(__name__)
+
+_FILE_PATTERN = r"\.fits(\.fz)?$"
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did."""
+
+    ingested: list[DatasetRef]
+    """Raws that this call added."""
+
+    existing: list[DatasetRef]
+    """Raws that were in the repository already."""
+
+    exposures: list[DimensionRecord]
+    """Records of the exposures of all good files."""
+
+    visits: list[int]
+    """Visits that this call defined."""
+
+    failures: dict[str, str]
+    """Reason by file, for each file that was not ingested."""
+
+
+def ingest_raws(
+    butler: Butler,
+    paths: Iterable[ResourcePathExpression],
+    *,
+    run: str | None = None,
+    transfer: str = "direct",
+    define: bool = True,
+    on_file: Callable[[ResourcePath], Any] | None = None,
+) -> IngestReport:
+    """Ingest raw files, one detector each, and register their exposures.
+
+    Parameters
+    ----------
+    butler
+        Writeable client of the repository.
+    paths
+        Files, or directories that are searched for ``*.fits`` and
+        ``*.fits.fz``.
+    run
+        RUN collection; the default is the instrument's ``<name>/raw/all``.
+    transfer
+        How the files get there: ``direct``, ``copy``, ``link``, ``symlink``,
+        ``hardlink``, ``move`` or ``auto``.
+    define
+        Whether to define visits, one for each on-sky exposure.
+    on_file
+        Called with each file once its header has been read.
+
+    Returns
+    -------
+    report
+        What was ingested, what was there before, and what failed and why.  A
+        bad file stops no other.
+
+    Notes
+    -----
+    The identifiers of the datasets follow from data ID and run, as in Rubin's
+    own ingest.  An exposure is ingested in one transaction.  Ingesting a file
+    twice changes nothing.
+    """
+    failures: dict[str, str] = {}
+    by_exposure: dict[tuple[str, int], list[tuple[ResourcePath, ObservationInfo]]] = defaultdict(list)
+    for path in ResourcePath.findFileResources(paths, _FILE_PATTERN):
+        try:
+            obs_info = ObservationInfo(read_raw_metadata(path.ospath), filename=str(path))
+            make_exposure_record(obs_info, butler.dimensions)
+        except (RawFileError, RawMetadataError, ValueError, KeyError) as err:
+            failures[str(path)] = str(err)
+        else:
+            by_exposure[obs_info.instrument, obs_info.exposure_id].append((path, obs_info))
+        if on_file is not None:
+            on_file(path)
+
+    ingested: list[DatasetRef] = []
+    existing: list[DatasetRef] = []
+    exposures: list[DimensionRecord] = []
+    for files in by_exposure.values():
+        try:
+            record, new, old = _ingest_exposure(butler, files, run=run, transfer=transfer)
+        except (LookupError, ValueError, OSError) as err:
+            failures.update((str(path), str(err)) for path, _ in files)
+            continue
+        exposures.append(record)
+        ingested += new
+        existing += old
+    visits = define_visits(butler, exposures) if define else []
+    return IngestReport(ingested, existing, exposures, visits, failures)
+
+
+def _ingest_exposure(
+    butler: Butler, files: list[tuple[ResourcePath, ObservationInfo]], *, run: str | None, transfer: str
+) -> tuple[DimensionRecord, list[DatasetRef], list[DatasetRef]]:
+    """Register an exposure and ingest its files; return record, new, old."""
+    first = files[0][1]
+    instrument = Instrument.fromName(first.instrument, butler.registry)
+    if run is None:
+        run = instrument.makeDefaultRawIngestRunName()
+    record = make_exposure_record(first, butler.dimensions)
+    with butler.transaction():
+        butler.registry.syncDimensionData("day_obs", make_day_obs_record(first, butler.dimensions))
+        butler.registry.syncDimensionData("group", make_group_record(first, butler.dimensions))
+        butler.registry.syncDimensionData("exposure", record)
+    butler.collections.register(run, CollectionType.RUN)
+    assert instrument.raw_definition is not None, "Every instrument of this package defines its raws."
+    name, dimensions, storage_class = instrument.raw_definition
+    dataset_type = DatasetType(name, dimensions, storage_class, universe=butler.dimensions)
+    butler.registry.registerDatasetType(dataset_type)
+
+    datasets: dict[DatasetRef, FileDataset] = {}
+    for path, obs_info in files:
+        data_id = butler.registry.expandDataId(
+            instrument=obs_info.instrument, exposure=obs_info.exposure_id, detector=obs_info.detector_num
+        )
+        ref = DatasetRef(
+            dataset_type, data_id, run=run, id_generation_mode=DatasetIdGenEnum.DATAID_TYPE_RUN
+        )
+        if ref in datasets:
+            raise ValueError(f"Two files for the same raw {data_id}: {datasets[ref].path} and {path}.")
+        datasets[ref] = FileDataset(path, refs=[ref], formatter=instrument.getRawFormatter(data_id))
+    stored = butler.stored_many(datasets)
+    new = [ref for ref in datasets if not stored[ref]]
+    butler.ingest(*(datasets[ref] for ref in new), transfer=transfer)
+    return record, new, [ref for ref in datasets if stored[ref]]

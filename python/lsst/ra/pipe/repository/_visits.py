@@ -1,0 +1,119 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("define_visits",)
+
+from collections.abc import Iterable
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import Angle, SkyCoord
+
+from lsst.daf.butler import Butler, DimensionRecord, Timespan
+from lsst.ra.pipe.camera import load_camera
+from lsst.sphgeom import ConvexPolygon, LonLat, UnitVector3d
+
+VISIT_SYSTEMS = {0: "ONE_TO_ONE", 2: "BY_SEQ_START_END"}
+"""Rubin's visit systems to which a visit of a single exposure belongs."""
+
+_PADDING = 250
+"""Pixels by which a detector's region exceeds its edges, as Rubin's do: the
+pointing in the header is uncertain."""
+
+
+def define_visits(butler: Butler, exposures: Iterable[DimensionRecord]) -> list[int]:
+    """Define one visit for every on-sky exposure.
+
+    Parameters
+    ----------
+    butler
+        Writeable client of the repository.
+    exposures
+        Records of the exposures; those without a pointing (bias, dark, flat,
+        engineering) are passed over, since no region can be given to them.
+
+    Returns
+    -------
+    visits
+        Identifiers of the visits that this call added.  A visit that exists
+        is left as it is.
+
+    Notes
+    -----
+    A visit has the identifier and the name of its exposure.  The regions come
+    from the boresight and the camera geometry.
+    """
+    added = []
+    for exposure in exposures:
+        if exposure.tracking_ra is None or exposure.sky_angle is None:
+            continue
+        if butler.query_dimension_records(
+            "visit", instrument=exposure.instrument, visit=exposure.id, explain=False
+        ):
+            continue
+        _insert_visit(butler, exposure)
+        added.append(exposure.id)
+    return added
+
+
+def _insert_visit(butler: Butler, exposure: DimensionRecord) -> None:
+    universe = butler.dimensions
+    corners = _sky_corners(exposure)
+    key = {"instrument": exposure.instrument, "visit": exposure.id}
+    visit = universe["visit"].RecordClass(
+        instrument=exposure.instrument,
+        id=exposure.id,
+        name=exposure.obs_id,
+        day_obs=exposure.day_obs,
+        physical_filter=exposure.physical_filter,
+        seq_num=exposure.seq_num,
+        exposure_time=exposure.exposure_time,
+        target_name=exposure.target_name,
+        observation_reason=exposure.observation_reason,
+        science_program=exposure.science_program,
+        azimuth=exposure.azimuth,
+        zenith_angle=exposure.zenith_angle,
+        region=ConvexPolygon.convexHull([vector for vectors in corners.values() for vector in vectors]),
+        timespan=Timespan(exposure.timespan.begin, exposure.timespan.end),
+    )
+    registry = butler.registry
+    with butler.transaction():
+        for visit_system, name in VISIT_SYSTEMS.items():
+            registry.syncDimensionData(
+                "visit_system", {"instrument": exposure.instrument, "id": visit_system, "name": name}
+            )
+        registry.insertDimensionData("visit", visit)
+        registry.insertDimensionData("visit_definition", {**key, "exposure": exposure.id})
+        registry.insertDimensionData(
+            "visit_system_membership", *({**key, "visit_system": system} for system in VISIT_SYSTEMS)
+        )
+        registry.insertDimensionData(
+            "visit_detector_region",
+            *(
+                {**key, "detector": detector, "region": ConvexPolygon.convexHull(vectors)}
+                for detector, vectors in corners.items()
+            ),
+        )
+
+
+def _sky_corners(exposure: DimensionRecord) -> dict[int, list[UnitVector3d]]:
+    """Return the padded corners of all detectors, by detector identifier."""
+    camera = load_camera(exposure.instrument)
+    boresight = SkyCoord(exposure.tracking_ra, exposure.tracking_dec, unit=u.deg, frame="icrs")
+    rotation = Angle(exposure.sky_angle, u.deg)
+    result = {}
+    for number, detector in camera.detectors.items():
+        projection = camera.sky_projection(number, boresight=boresight, rotation=rotation)
+        box = detector.bbox.padded(_PADDING)
+        x = np.array([box.x.min, box.x.max, box.x.max, box.x.min], dtype=float)
+        y = np.array([box.y.min, box.y.min, box.y.max, box.y.max], dtype=float)
+        sky = projection.pixel_to_sky(x=x, y=y)
+        result[number] = [
+            UnitVector3d(LonLat.fromRadians(float(lon), float(lat)))
+            for lon, lat in zip(sky.ra.rad, sky.dec.rad, strict=True)
+        ]
+    return result

@@ -206,10 +206,13 @@ def test_a_bias_needs_no_pointing() -> None:
 
 def test_all_mistakes_of_a_header_are_reported_together() -> None:
     """Whoever repairs a header need not do so one keyword at a time."""
+    header = science_header(LSST_NUM=None, EXPTIME="half a minute", CCDSLOT="S77", DAYOBS=None, SEQNUM=None)
     with pytest.raises(HeaderError) as caught:
-        translate(science_header(LSST_NUM=None, EXPTIME="half a minute", CCDSLOT="S77"))
+        translate(header, filename="/data/raw.fits")
     message = str(caught.value)
+    assert message.startswith("/data/raw.fits: 4 mistakes: ")
     assert "LSST_NUM: expected a serial" in message
+    assert "DAYOBS or SEQNUM: expected the observing day" in message
     assert "EXPTIME: expected a number of seconds, found 'half a minute'" in message
     assert "RAFTBAY or CCDSLOT: expected one of the 205 detectors of LSSTCam, found R22_S77" in message
 

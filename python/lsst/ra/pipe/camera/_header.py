@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ("HeaderError", "HeaderReader", "has_text")
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from astro_metadata_translator import FitsTranslator
@@ -35,7 +35,7 @@ class HeaderError(ValueError):
         keywords: Iterable[str],
         *,
         expected: str,
-        found: str = "no such keyword, or no value",
+        found: str = "no value",
         filename: str | None = None,
     ) -> None:
         self.keywords = tuple(keywords)
@@ -43,6 +43,29 @@ class HeaderError(ValueError):
         self.found = found
         self.filename = filename
         super().__init__(self.describe() if filename is None else f"{filename}: {self.describe()}")
+
+    @classmethod
+    def combined(cls, mistakes: Sequence[HeaderError], *, filename: str | None = None) -> HeaderError:
+        """Return one error for all the mistakes of a header.
+
+        Parameters
+        ----------
+        mistakes
+            Errors, at least one.
+        filename
+            File that the header came from, if known.
+
+        Returns
+        -------
+        error
+            Error with the keywords and descriptions of all mistakes.
+        """
+        keywords = dict.fromkeys(keyword for mistake in mistakes for keyword in mistake.keywords)
+        error = cls(keywords, expected=mistakes[0].expected, found=mistakes[0].found, filename=filename)
+        if len(mistakes) > 1:
+            text = f"{len(mistakes)} mistakes: {'; '.join(mistake.describe() for mistake in mistakes)}"
+            error.args = (text if filename is None else f"{filename}: {text}",)
+        return error
 
     def describe(self) -> str:
         """Return the message without the file's name."""

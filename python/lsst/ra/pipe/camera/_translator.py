@@ -93,10 +93,10 @@ def translate_header(
     try:
         return ObservationInfo(header, filename=filename, translator_class=translator_class, pedantic=True)
     except (KeyError, TypeError) as error:
-        raise _first_mistake(header, translator_class, error, label) from error
+        raise _mistakes_of(header, translator_class, error, label) from error
 
 
-def _first_mistake(
+def _mistakes_of(
     header: MutableMapping[str, Any],
     translator_class: type[MetadataTranslator],
     error: Exception,
@@ -116,13 +116,4 @@ def _first_mistake(
         return HeaderError(
             ("header",), expected="a header that can be translated", found=str(error), filename=filename
         )
-    keywords = dict.fromkeys(keyword for mistake in mistakes.values() for keyword in mistake.keywords)
-    first = next(iter(mistakes.values()))
-    if len(mistakes) == 1:
-        return HeaderError(keywords, expected=first.expected, found=first.found, filename=filename)
-    return HeaderError(
-        keywords,
-        expected="a complete header",
-        found=f"{len(mistakes)} mistakes: {'; '.join(mistakes)}",
-        filename=filename,
-    )
+    return HeaderError.combined(list(mistakes.values()), filename=filename)

@@ -155,8 +155,10 @@ class RubinTranslator(HeaderReader):
         if "CALIB_ID" in self._header:
             self._used_these_cards("CALIB_ID")
             return None
-        day_obs = self._integer("DAYOBS", expected="the observing day as YYYYMMDD")
-        seq_num = self._integer("SEQNUM", expected="the number of the exposure in its day")
+        expected = {"DAYOBS": "the observing day as YYYYMMDD", "SEQNUM": "the exposure's number in its day"}
+        if missing := [keyword for keyword in expected if not self.is_key_ok(keyword)]:
+            raise self._error(missing, " and ".join(expected[keyword] for keyword in missing))
+        day_obs, seq_num = (self._integer(keyword, expected=text) for keyword, text in expected.items())
         try:
             return compute_exposure_id(day_obs, seq_num, self._controller())
         except ValueError as error:

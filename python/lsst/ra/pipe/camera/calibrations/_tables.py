@@ -17,13 +17,14 @@ import astropy.io.fits
 import astropy.table
 import numpy as np
 from astropy.io.ascii import InconsistentTableError
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ._errors import CalibrationError
 
 type MetadataScalar = str | int | float | bool
 """A value that a FITS card and an ECSV header can both hold."""
 
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, InconsistentTableError)
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, InconsistentTableError, AstropyUserWarning)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -291,13 +292,11 @@ def _read_ecsv(source: str) -> CalibTable:
 
 
 def _read_fits(source: str) -> list[CalibTable]:
-    with astropy.io.fits.open(source, memmap=False) as hdus:
-        return [
-            _from_hdu(hdu, source)
-            for hdu in hdus
-            if isinstance(hdu, astropy.io.fits.BinTableHDU)
-            and not isinstance(hdu, astropy.io.fits.CompImageHDU)
-        ]
+    # Astropy only warns of a truncated file, and may fill it up with zeros.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*(truncated|Error validating header)")
+        with astropy.io.fits.open(source, memmap=False) as hdus:
+            return [_from_hdu(hdu, source) for hdu in hdus if type(hdu) is astropy.io.fits.BinTableHDU]
 
 
 def _from_hdu(hdu: astropy.io.fits.BinTableHDU, source: str) -> CalibTable:

@@ -216,7 +216,7 @@ def test_initial_sky_projection_uses_the_observation() -> None:
     info = makeObservationInfo(
         instrument="LSSTCam",
         exposure_id=2025041500060,
-        visit_id=2025041500060,
+        visit_id=3246948000000000,
         tracking_radec=boresight,
         boresight_rotation_angle=Angle(30.0, u.deg),
         boresight_rotation_coord="sky",

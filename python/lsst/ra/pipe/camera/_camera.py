@@ -144,7 +144,8 @@ class Camera:
         boresight
             Sky position of the optical axis.
         rotation
-            Sky rotation angle as the header of a raw gives it (``ROTPA``).
+            Position angle of the field angle's y axis on the sky, as in
+            ``ObservationInfo.boresight_rotation_angle``.
         visit
             Visit to attach to the pixel frame.
 
@@ -222,6 +223,10 @@ def initial_sky_projection(detector: Detector, obs_info: ObservationInfo) -> Sky
     MissingPointingError
         Raised if the observation has no boresight position or no rotation
         angle on the sky, as calibration exposures have none.
+
+    Notes
+    -----
+    The visit of the pixel frame is the exposure id: each exposure is a visit.
     """
     observed = f"Exposure {obs_info.exposure_id} of {obs_info.instrument}"
     if obs_info.tracking_radec is None:
@@ -237,5 +242,5 @@ def initial_sky_projection(detector: Detector, obs_info: ObservationInfo) -> Sky
         detector,
         boresight=obs_info.tracking_radec,
         rotation=obs_info.boresight_rotation_angle,
-        visit=obs_info.visit_id,
+        visit=obs_info.exposure_id,
     )

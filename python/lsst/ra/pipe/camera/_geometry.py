@@ -193,8 +193,8 @@ def make_sky_projection(
     boresight
         Sky position of the optical axis (field angle 0, 0).
     rotation
-        Sky rotation angle: position angle of the field angle's y axis
-        as the header of a raw gives it (``ROTPA``).
+        Position angle of the field angle's y axis on the sky, as in
+        ``ObservationInfo.boresight_rotation_angle``.
     visit
         Visit to attach to the frames.
 

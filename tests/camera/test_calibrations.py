@@ -677,6 +677,9 @@ def test_crosstalk_with_another_number_of_values_is_refused(
     path = edit_fits(files / "crosstalk.fits", tmp_path / "crosstalk.fits", NAMP=8)
     with pytest.raises(CalibrationError, match=r"CT_COEFFS: expected 64 values .* found 256"):
         Crosstalk.read(path)
+    path = edit_fits(files / "crosstalk.fits", tmp_path / "other.fits", NAMP="many")
+    with pytest.raises(CalibrationError, match="NAMP: expected a number of amplifiers, found 'many'"):
+        Crosstalk.read(path)
 
 
 @pytest.mark.parametrize(

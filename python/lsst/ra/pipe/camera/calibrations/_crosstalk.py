@@ -145,7 +145,11 @@ class Crosstalk(IsrCalibration):
         table = tables[0]
         has_crosstalk = bool(table.metadata.get("HAS_CROSSTALK", True))
         flat = table.numbers("CT_COEFFS").ravel()
-        n = int(table.metadata.get("NAMP", round(np.sqrt(flat.size))))
+        n = table.metadata.get("NAMP", round(np.sqrt(flat.size)))
+        if not isinstance(n, int):
+            raise CalibrationError(
+                source=table.source, field="NAMP", expected="a number of amplifiers", found=repr(n)
+            )
 
         def square(name: str, source: CalibTable = table, row: int | None = None) -> np.ndarray:
             values = source.numbers(name)

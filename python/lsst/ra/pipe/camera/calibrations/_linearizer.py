@@ -17,6 +17,7 @@ import numpy as np
 from lsst.images import Box
 from lsst.images.cameras import Detector
 
+from ._errors import CalibrationError
 from ._isr_calib import IsrCalibration, frozen_array
 from ._tables import CalibTable, MetadataScalar
 
@@ -212,6 +213,10 @@ class Linearizer(IsrCalibration):
         amplifiers = table.amplifiers("AMPLIFIER_NAME")
         coefficients = table.numbers("COEFFS").reshape(len(amplifiers), -1)
         x0, y0, dx, dy = (table.integers(f"BBOX_{name}").tolist() for name in ("X0", "Y0", "DX", "DY"))
+        if min(*dx, *dy, 1) < 1:
+            raise CalibrationError(
+                source=table.source, field="BBOX_DX, BBOX_DY", expected="1 or more", found=(dx, dy)
+            )
         optional = {
             field: table.by_amplifier(field.upper(), amplifiers)
             for field in ("input_gain", "input_turnoff", "linearity_turnoff", "linearity_max_signal")

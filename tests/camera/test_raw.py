@@ -250,6 +250,16 @@ def test_unknown_detector_is_refused(tmp_path: pathlib.Path) -> None:
     assert "R99" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "header", [{"INSTRUME": "DECam", "TELESCOP": "CTIO"}, {"INSTRUME": None, "TELESCOP": None}]
+)
+def test_raw_of_another_observatory_is_refused(tmp_path: pathlib.Path, header: dict[str, Any]) -> None:
+    """A known but foreign, or no instrument: the error lists ours."""
+    path = write_raw(tmp_path / "raw.fits", detector="R00_SW0", header=header)
+    with pytest.raises(RawHeaderError, match=r"raw\.fits: INSTRUME .*LSSTCam"):
+        read_raw(path)
+
+
 def test_errors_survive_a_process_boundary() -> None:
     """A worker's error reaches its parent whole."""
     error = pickle.loads(pickle.dumps(RawGeometryError("a.fits", "wrong")))

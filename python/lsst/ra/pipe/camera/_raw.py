@@ -18,14 +18,14 @@ from typing import Any
 
 import fitsio
 import numpy as np
-from astro_metadata_translator import ObservationInfo
+from astro_metadata_translator import MetadataTranslator, ObservationInfo
 
 from lsst.images.cameras import Detector
 
 from ._camera import Camera, load_camera
 from ._raw_errors import RawCorruptError, RawDetectorError, RawExtensionError, RawHeaderError
 from ._raw_geometry import AmplifierHeader, check_amplifier, check_detector_sections
-from ._translator import HeaderError, translate_header
+from ._translator import HeaderError, translate_header, translators
 
 _MERGED_EXTENSION = "REB_COND"
 _STRUCTURE = re.compile(
@@ -140,9 +140,20 @@ def translate_raw_metadata(path: str | os.PathLike[str], header: dict[str, Any])
     Raises
     ------
     RawHeaderError
-        Raised if no translator knows the header, or a keyword is missing or
-        has no meaning.
+        Raised if no translator of this package knows the header, or a keyword
+        is missing or has no meaning.
     """
+    try:
+        # Translators of other observatories may be registered as well.
+        translator = MetadataTranslator.determine_translator(header, filename=os.fspath(path)).name
+    except ValueError:
+        translator = None
+    if translator not in translators():
+        raise RawHeaderError(
+            path,
+            f"INSTRUME {header.get('INSTRUME')!r} and TELESCOP {header.get('TELESCOP')!r} must be of one of "
+            f"{', '.join(translators())}.",
+        )
     try:
         return translate_header(header, filename=os.fspath(path))
     except HeaderError as error:
@@ -256,7 +267,8 @@ def _find_amplifiers(
         raise RawExtensionError(
             path,
             f"must have the {len(expected)} amplifier extensions of {detector.name} "
-            f"({detector.physical_type}): {'; '.join(wrong)}. It has {len(fits)} HDUs that can be read.",
+            f"({detector.physical_type}): {'; '.join(wrong)}. It has {len(fits)} HDUs that can be read"
+            f"{'; it may be truncated.' if missing else '.'}",
         )
     return {name: found[name] for name in expected}
 

@@ -6,7 +6,7 @@
 """Execution of a pipeline's quanta, one image at a time, in warm processes."""
 
 from ._dataset_cache import *
-from ._output_run import *
 from ._outcome import *
+from ._output_run import *
 from ._pool import *
 from ._runner import *

@@ -11,21 +11,25 @@ __all__ = ("calibration_types", "intermediates", "read_only_intermediates", "sub
 
 from collections.abc import Iterable
 
+from lsst.daf.butler.registry import Registry
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 
 
-def subset(graph: PipelineGraph, labels: Iterable[str]) -> PipelineGraph:
+def subset(graph: PipelineGraph, labels: Iterable[str], registry: Registry) -> PipelineGraph:
     """Copy a pipeline graph with some of its tasks.
 
     Parameters
     ----------
     graph
-        Resolved pipeline graph; not changed.
+        Pipeline graph; not changed.
     labels
         Labels of the tasks to keep.
+    registry
+        Client that the copy is resolved with.
     """
     result = graph.copy()
     result.remove_tasks(set(result.tasks) - set(labels), drop_from_subsets=True)
+    result.resolve(registry)
     return result
 
 
@@ -53,7 +57,9 @@ def intermediates(graph: PipelineGraph) -> frozenset[str]:
     graph
         Resolved pipeline graph.
     """
-    return frozenset(name for name in graph.dataset_types if graph.producer_of(name) and graph.consumers_of(name))
+    return frozenset(
+        name for name in graph.dataset_types if graph.producer_of(name) and graph.consumers_of(name)
+    )
 
 
 def read_only_intermediates(graph: PipelineGraph) -> frozenset[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ("ImageId",)
 
 import dataclasses
+from typing import Any
 
 from lsst.daf.butler import Butler, DataCoordinate
 
@@ -51,9 +52,10 @@ class ImageId:
         lsst.daf.butler.DataIdError
             Raised if the repository knows no such exposure or detector.
         """
-        where = {"instrument": instrument, "exposure": exposure}
-        values = dict(where) if detector is None else {**where, "detector": detector}
-        definitions = butler.query_dimension_records("visit_definition", **where, explain=False)
+        values: dict[str, Any] = {"instrument": instrument, "exposure": exposure}
+        definitions = butler.query_dimension_records("visit_definition", data_id=values, explain=False)
+        if detector is not None:
+            values["detector"] = detector
         visit = min((record.visit for record in definitions), default=None)
         if visit is not None:
             values["visit"] = visit

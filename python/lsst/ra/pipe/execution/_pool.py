@@ -11,7 +11,7 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from lsst.daf.butler import Butler
@@ -21,10 +21,7 @@ from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
 from ._output_run import prepare_output_run
 from ._runner import QuantumRunner
 
-_ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A worker is one core: parallelism comes from the detectors."""
 
 
@@ -110,7 +107,7 @@ def run_exposures(
         if on_report is not None:
             on_report(report)
     if gathers:
-        runner = QuantumRunner(butler, graph, output_run=run, inputs=request.inputs)
+        runner = QuantumRunner(request.repository, graph, output_run=run, inputs=request.inputs)
         for exposure in request.exposures:
             report = runner.run_exposure(instrument=request.instrument, exposure=exposure)
             reports.append(report)
@@ -120,21 +117,38 @@ def run_exposures(
 
 
 def _run_detectors(request: RunRequest, run: str, processes: int) -> Iterator[ImageReport]:
+    """Run all detectors; those that a dying worker took along, one by one.
+
+    A pool whose worker died gives up all it has not finished, so what is left
+    runs in a pool of its own for each image: there the death can be blamed.
+    """
     images = [(exposure, detector) for exposure in request.exposures for detector in request.detectors]
-    os.environ.update({name: os.environ.get(name, value) for name, value in _ONE_THREAD.items()})
+    for name in _THREAD_LIMITS:
+        os.environ.setdefault(name, "1")
+    orphans = yield from _run_in_pool(request, run, images, min(processes, len(images)))
+    for image in orphans:
+        for exposure, detector in (yield from _run_in_pool(request, run, [image], 1)):
+            reason = f"{request.instrument} exposure {exposure}, detector {detector}: the worker process died"
+            outcome = QuantumOutcome("worker", QuantumStatus.FAILED, reason=reason)
+            yield ImageReport(request.instrument, exposure, detector, (outcome,))
+
+
+def _run_in_pool(
+    request: RunRequest, run: str, images: Sequence[tuple[int, int]], processes: int
+) -> Generator[ImageReport, None, list[tuple[int, int]]]:
+    """Run images in one pool; return those that it gave up."""
+    orphans = []
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-        min(processes, len(images)), mp_context=context, initializer=_start_worker, initargs=(request, run)
+        processes, mp_context=context, initializer=_start_worker, initargs=(request, run)
     ) as pool:
         futures = {pool.submit(_run_in_worker, *image): image for image in images}
         for future in concurrent.futures.as_completed(futures):
-            exposure, detector = futures[future]
             try:
                 yield future.result()
-            except concurrent.futures.BrokenExecutor as err:
-                reason = f"{request.instrument} exposure {exposure}, detector {detector}: a worker died ({err})"
-                outcome = QuantumOutcome("worker", QuantumStatus.FAILED, reason=reason)
-                yield ImageReport(request.instrument, exposure, detector, (outcome,))
+            except concurrent.futures.BrokenExecutor:
+                orphans.append(futures[future])
+    return orphans
 
 
 _worker: tuple[RunRequest, QuantumRunner] | None = None
@@ -143,13 +157,11 @@ _worker: tuple[RunRequest, QuantumRunner] | None = None
 def _start_worker(request: RunRequest, run: str) -> None:
     """Make a worker process ready: the imports, the pipeline, the Butler."""
     global _worker
-    butler = Butler.from_config(request.repository, writeable=True)
-    graph = request.load_pipeline().to_graph(registry=butler.registry)
     _worker = (
         request,
         QuantumRunner(
-            butler,
-            graph,
+            request.repository,
+            request.load_pipeline().to_graph(),
             output_run=run,
             inputs=request.inputs,
             calibration_bytes=request.calibration_bytes,

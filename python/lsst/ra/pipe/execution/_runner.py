@@ -10,22 +10,25 @@ __all__ = ("QuantumRunner",)
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lsst.daf.butler import (
     Butler,
+    ButlerConfig,
     DataCoordinate,
     DatasetRef,
-    DatastoreRecordData,
     DimensionGroup,
+    LimitedButler,
     Quantum,
     QuantumBackedButler,
 )
-from lsst.pipe.base import NoWorkFound
+from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
+from lsst.pipe.base.quantum_graph_builder import QuantumGraphBuilderError
 from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
 from lsst.pipe.base.trivial_quantum_graph_builder import TrivialQuantumGraphBuilder
+from lsst.resources import ResourcePathExpression
 
 from ._dataset_cache import DatasetCache, ReadThroughButler
 from ._graph_parts import calibration_types, intermediates, read_only_intermediates, subset, upstream_tasks
@@ -40,13 +43,12 @@ class QuantumRunner:
 
     Parameters
     ----------
-    butler
-        Writeable client of the repository.
+    repository
+        Root, configuration file or alias of the Butler repository.
     pipeline_graph
-        The pipeline, resolved, its dataset types registered (see
-        `prepare_output_run`).
+        The pipeline; its dataset types must have been registered.
     output_run
-        RUN collection for the outputs.
+        RUN collection for the outputs, which `prepare_output_run` made.
     inputs
         Collections to read from.
     calibration_bytes
@@ -62,20 +64,25 @@ class QuantumRunner:
 
     def __init__(
         self,
-        butler: Butler,
+        repository: ResourcePathExpression,
         pipeline_graph: PipelineGraph,
         *,
         output_run: str,
         inputs: Sequence[str],
         calibration_bytes: int = 2_000_000_000,
     ) -> None:
-        self._butler = butler
+        self._config = ButlerConfig(repository)
+        self._butler = Butler.from_config(self._config, writeable=True)
         self._output_run = output_run
         self._inputs = list(inputs)
         self._calibrations = DatasetCache(calibration_bytes)
-        per_detector = [label for label, node in pipeline_graph.tasks.items() if "detector" in node.dimensions]
-        self._detector_tasks = subset(pipeline_graph, per_detector)
-        self._exposure_tasks = subset(pipeline_graph, set(pipeline_graph.tasks) - set(per_detector))
+        per_detector = [
+            label for label, node in pipeline_graph.tasks.items() if "detector" in node.dimensions
+        ]
+        self._pipeline_graph = pipeline_graph
+        self._subsets: dict[tuple[str, ...], PipelineGraph] = {}
+        self._detector_tasks = self._subset(per_detector)
+        self._exposure_tasks = self._subset(set(pipeline_graph.tasks) - set(per_detector))
 
     def run_detector(self, *, instrument: str, exposure: int, detector: int) -> ImageReport:
         """Run the tasks that are defined on a detector, for one of them.
@@ -114,12 +121,19 @@ class QuantumRunner:
         """
         return self._run(self._exposure_tasks, instrument, exposure, None)
 
+    def _subset(self, labels: Iterable[str]) -> PipelineGraph:
+        """Return the pipeline with some of its tasks, made once."""
+        key = tuple(sorted(labels))
+        if key not in self._subsets:
+            self._subsets[key] = subset(self._pipeline_graph, key, self._butler.registry)
+        return self._subsets[key]
+
     def _run(self, graph: PipelineGraph, instrument: str, exposure: int, detector: int | None) -> ImageReport:
         begin = time.monotonic()
         image = ImageId.find(self._butler, instrument=instrument, exposure=exposure, detector=detector)
         done, remaining = self._triage(graph, image)
         if remaining:
-            done += self._run_tasks(subset(graph, remaining), image)
+            done += self._run_tasks(self._subset(remaining), image)
         order = {label: position for position, label in enumerate(graph.tasks)}
         done.sort(key=lambda outcome: order[outcome.task])
         overhead = time.monotonic() - begin - sum(outcome.seconds for outcome in done)
@@ -178,7 +192,9 @@ class QuantumRunner:
             shared_intermediates=read_only_intermediates(graph),
         )
         executor = SingleQuantumExecutor(butler=caching, assume_no_existing_outputs=True)
-        by_task = {graph_info["task_label"]: quantum_id for quantum_id, graph_info in quantum_graph}
+        by_task = {
+            label: next(iter(ids.values())) for label, ids in quantum_graph.quanta_by_task.items() if ids
+        }
         outcomes: dict[str, QuantumOutcome] = {}
         written: list[DatasetRef] = []
         for label, node in graph.tasks.items():
@@ -188,6 +204,10 @@ class QuantumRunner:
                     label, QuantumStatus.BLOCKED, reason=f"{image}: {causes[0]} did not succeed"
                 )
                 continue
+            if label not in by_task:
+                reason = f"{image}: no dataset {', '.join(self._missing_inputs(graph, label, image))}"
+                outcomes[label] = QuantumOutcome(label, QuantumStatus.FAILED, reason=reason)
+                continue
             quantum = quanta[by_task[label]]
             outcomes[label] = _execute(executor, node, quantum, by_task[label], image)
             refs = [ref for refs in quantum.outputs.values() for ref in refs]
@@ -196,6 +216,21 @@ class QuantumRunner:
             else:
                 written += refs
         return list(outcomes.values()), written
+
+    def _missing_inputs(self, graph: PipelineGraph, label: str, image: ImageId) -> list[str]:
+        """Return the names of a task's overall inputs that do not exist."""
+        names = [edge.parent_dataset_type_name for edge in graph.tasks[label].inputs.values()]
+        return [
+            name
+            for name in names
+            if graph.producer_of(name) is None
+            and self._butler.find_dataset(
+                name,
+                image.data_id.subset(graph.dataset_types[name].dimensions),
+                collections=[self._output_run, *self._inputs],
+            )
+            is None
+        ]
 
     def _build_quantum_graph(self, graph: PipelineGraph, image: ImageId) -> PredictedQuantumGraph:
         inputs: dict[str, dict[str, list[DatasetRef]]] = {}
@@ -250,7 +285,7 @@ class QuantumRunner:
             *(quantum.datastore_records for quantum in quanta.values() if quantum.datastore_records)
         )
         return QuantumBackedButler.from_predicted(
-            config=self._butler._config,
+            config=self._config,
             predicted_inputs=inputs - outputs,
             predicted_outputs=outputs,
             dimensions=self._butler.dimensions,

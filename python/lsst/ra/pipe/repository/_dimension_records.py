@@ -57,6 +57,9 @@ def make_exposure_record(obs_info: ObservationInfo, universe: DimensionUniverse)
     missing = [name for name in REQUIRED if getattr(obs_info, name) is None]
     if missing:
         raise RawMetadataError(f"No value for {', '.join(missing)} in the translated header.")
+    begin: Any = obs_info.datetime_begin
+    end: Any = obs_info.datetime_end
+    exposure_time: Any = obs_info.exposure_time_requested
     optional: dict[str, Any] = dict.fromkeys(
         ("tracking_ra", "tracking_dec", "sky_angle", "azimuth", "zenith_angle", "dark_time")
     )
@@ -81,14 +84,14 @@ def make_exposure_record(obs_info: ObservationInfo, universe: DimensionUniverse)
         seq_end=obs_info.group_counter_end,
         group=obs_info.exposure_group,
         physical_filter=obs_info.physical_filter,
-        exposure_time=float(obs_info.exposure_time_requested.to_value("s")),
+        exposure_time=float(exposure_time.to_value("s")),
         observation_type=obs_info.observation_type,
         observation_reason=obs_info.observation_reason,
         science_program=obs_info.science_program,
         target_name=obs_info.object,
         has_simulated=obs_info.has_simulated_content,
         can_see_sky=obs_info.can_see_sky,
-        timespan=Timespan(obs_info.datetime_begin, max(obs_info.datetime_begin, obs_info.datetime_end)),
+        timespan=Timespan(begin, max(begin, end)),
         **optional,
     )
     return record
@@ -105,7 +108,7 @@ def make_day_obs_record(obs_info: ObservationInfo, universe: DimensionUniverse) 
         Dimensions of the repository.
     """
     timespan = None
-    if obs_info.observing_day_offset is not None:
+    if obs_info.observing_day is not None and obs_info.observing_day_offset is not None:
         offset = round(obs_info.observing_day_offset.to_value("s"))
         timespan = Timespan.from_day_obs(obs_info.observing_day, offset)
     record: DimensionRecord = universe["day_obs"].RecordClass(

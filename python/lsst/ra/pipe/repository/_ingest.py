@@ -25,7 +25,7 @@ from lsst.daf.butler import (
     FileDataset,
 )
 from lsst.pipe.base import Instrument
-from lsst.ra.pipe.camera import RawFileError, read_raw_metadata
+from lsst.ra.pipe.camera import HeaderError, RawFileError, read_raw_metadata, translate_header
 from lsst.resources import ResourcePath, ResourcePathExpression
 
 from ._dimension_records import (
@@ -105,12 +105,12 @@ def ingest_raws(
     by_exposure: dict[tuple[str, int], list[tuple[ResourcePath, ObservationInfo]]] = defaultdict(list)
     for path in ResourcePath.findFileResources(paths, _FILE_PATTERN):
         try:
-            obs_info = ObservationInfo(read_raw_metadata(path.ospath), filename=str(path))
-            make_exposure_record(obs_info, butler.dimensions)
-        except (RawFileError, RawMetadataError, ValueError, KeyError) as err:
+            obs_info = translate_header(read_raw_metadata(path.ospath), filename=str(path))
+            record = make_exposure_record(obs_info, butler.dimensions)
+        except (HeaderError, RawFileError, RawMetadataError) as err:
             failures[str(path)] = str(err)
         else:
-            by_exposure[obs_info.instrument, obs_info.exposure_id].append((path, obs_info))
+            by_exposure[record.instrument, record.id].append((path, obs_info))
         if on_file is not None:
             on_file(path)
 
@@ -135,10 +135,10 @@ def _ingest_exposure(
 ) -> tuple[DimensionRecord, list[DatasetRef], list[DatasetRef]]:
     """Register an exposure and ingest its files; return record, new, old."""
     first = files[0][1]
-    instrument = Instrument.fromName(first.instrument, butler.registry)
+    record = make_exposure_record(first, butler.dimensions)
+    instrument = Instrument.fromName(record.instrument, butler.registry)
     if run is None:
         run = instrument.makeDefaultRawIngestRunName()
-    record = make_exposure_record(first, butler.dimensions)
     with butler.transaction():
         butler.registry.syncDimensionData("day_obs", make_day_obs_record(first, butler.dimensions))
         butler.registry.syncDimensionData("group", make_group_record(first, butler.dimensions))
@@ -154,9 +154,7 @@ def _ingest_exposure(
         data_id = butler.registry.expandDataId(
             instrument=obs_info.instrument, exposure=obs_info.exposure_id, detector=obs_info.detector_num
         )
-        ref = DatasetRef(
-            dataset_type, data_id, run=run, id_generation_mode=DatasetIdGenEnum.DATAID_TYPE_RUN
-        )
+        ref = DatasetRef(dataset_type, data_id, run=run, id_generation_mode=DatasetIdGenEnum.DATAID_TYPE_RUN)
         if ref in datasets:
             raise ValueError(f"Two files for the same raw {data_id}: {datasets[ref].path} and {path}.")
         datasets[ref] = FileDataset(path, refs=[ref], formatter=instrument.getRawFormatter(data_id))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 __all__ = ("DEFAULT_REFERENCE_CATALOG", "load_reference_catalog")
 
-from collections.abc import Sequence
-
 import numpy as np
 from astropy.table import Table
 
@@ -82,12 +80,16 @@ def _check_columns(catalog: Table, path: ResourcePathExpression) -> None:
     for column in ("coord_ra", "coord_dec"):
         bad = int(np.sum(~np.isfinite(catalog[column])))
         if bad:
-            raise ValueError(f"The reference catalogue {path} has {bad} values of {column} that are not finite.")
+            raise ValueError(
+                f"The reference catalogue {path} has {bad} values of {column} that are not finite."
+            )
 
 
 def _htm_pixels(catalog: Table) -> np.ndarray:
     pixelization = HtmPixelization(_HTM_LEVEL)
-    positions: Sequence[tuple[float, float]] = list(zip(catalog["coord_ra"], catalog["coord_dec"], strict=True))
     return np.array(
-        [pixelization.index(UnitVector3d(LonLat.fromDegrees(float(ra), float(dec)))) for ra, dec in positions]
+        [
+            pixelization.index(UnitVector3d(LonLat.fromDegrees(float(ra), float(dec))))
+            for ra, dec in zip(catalog["coord_ra"], catalog["coord_dec"], strict=True)
+        ]
     )

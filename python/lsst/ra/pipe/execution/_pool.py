@@ -9,6 +9,7 @@ __all__ = ("RunRequest", "run_exposures")
 
 import concurrent.futures
 import dataclasses
+import functools
 import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -139,10 +140,8 @@ def _run_in_pool(
     """Run images in one pool; return those that it gave up."""
     orphans = []
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_start_worker, initargs=(request, run)
-    ) as pool:
-        futures = {pool.submit(_run_in_worker, *image): image for image in images}
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+        futures = {pool.submit(_run_in_worker, request, run, *image): image for image in images}
         for future in concurrent.futures.as_completed(futures):
             try:
                 yield future.result()
@@ -151,25 +150,18 @@ def _run_in_pool(
     return orphans
 
 
-_worker: tuple[RunRequest, QuantumRunner] | None = None
-
-
-def _start_worker(request: RunRequest, run: str) -> None:
-    """Make a worker process ready: the imports, the pipeline, the Butler."""
-    global _worker
-    _worker = (
-        request,
-        QuantumRunner(
-            request.repository,
-            request.load_pipeline().to_graph(),
-            output_run=run,
-            inputs=request.inputs,
-            calibration_bytes=request.calibration_bytes,
-        ),
+@functools.cache
+def _make_runner(request: RunRequest, run: str) -> QuantumRunner:
+    """Make this worker process ready: the imports, the pipeline, the Butler."""
+    return QuantumRunner(
+        request.repository,
+        request.load_pipeline().to_graph(),
+        output_run=run,
+        inputs=request.inputs,
+        calibration_bytes=request.calibration_bytes,
     )
 
 
-def _run_in_worker(exposure: int, detector: int) -> ImageReport:
-    assert _worker is not None, "The pool has started this process."
-    request, runner = _worker
+def _run_in_worker(request: RunRequest, run: str, exposure: int, detector: int) -> ImageReport:
+    runner = _make_runner(request, run)
     return runner.run_detector(instrument=request.instrument, exposure=exposure, detector=detector)

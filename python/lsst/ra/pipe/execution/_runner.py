@@ -46,7 +46,8 @@ class QuantumRunner:
     repository
         Root, configuration file or alias of the Butler repository.
     pipeline_graph
-        The pipeline; its dataset types must have been registered.
+        The pipeline, which is resolved here; its dataset types must have been
+        registered.
     output_run
         RUN collection for the outputs, which `prepare_output_run` made.
     inputs
@@ -73,6 +74,7 @@ class QuantumRunner:
     ) -> None:
         self._config = ButlerConfig(repository)
         self._butler = Butler.from_config(self._config, writeable=True)
+        pipeline_graph.resolve(self._butler.registry)
         self._output_run = output_run
         self._inputs = list(inputs)
         self._calibrations = DatasetCache(calibration_bytes)

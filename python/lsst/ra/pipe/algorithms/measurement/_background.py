@@ -1,0 +1,277 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Level and noise of the sky, and a smooth model of its level."""
+
+from __future__ import annotations
+
+__all__ = ("BackgroundModel", "NoBackgroundError", "fit_background")
+
+import dataclasses
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+_SAMPLES_FOR_MEDIAN = 600
+_MAD_TO_SIGMA = 1.4826
+# Standard deviation of a unit normal cut at +-3.
+_CLIPPED_SIGMA = 0.98658
+_CLIP = 3.0
+_CLIP_ITERATIONS = 4
+_MIN_CELL_FRACTION = 0.08
+_FILLED_CELL_WEIGHT = 0.05
+_CELL_OUTLIER = 4.0
+
+
+class NoBackgroundError(ValueError):
+    """No part of the image has enough good pixels to measure the sky."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BackgroundModel:
+    """A Chebyshev polynomial for the sky, and the mesh it was fitted to.
+
+    Positions are array indices: pixel ``[0, 0]`` has its centre at
+    ``x = y = 0``. The polynomial's domain is the image, half a pixel beyond
+    the outer centres included, as in `lsst.images.fields.ChebyshevField`.
+    """
+
+    coefficients: npt.NDArray[np.float64]
+    """``[p, q]`` multiplies ``T_p(y) T_q(x)``, in the image's unit."""
+
+    shape: tuple[int, int]
+    """Shape ``(ny, nx)`` of the image."""
+
+    mesh_level: npt.NDArray[np.float64]
+    """``(cells_y, cells_x)`` clipped mean of each cell; NaN where too few
+    good pixels were left."""
+
+    mesh_noise: npt.NDArray[np.float64]
+    """``(cells_y, cells_x)`` standard deviation of a sky pixel, gaps
+    filled."""
+
+    @property
+    def level(self) -> float:
+        """Median of the model over the image, in its unit."""
+        return float(np.median(self.evaluate_mesh()))
+
+    @property
+    def noise(self) -> float:
+        """Median standard deviation of a sky pixel, in the image's unit."""
+        return float(np.median(self.mesh_noise))
+
+    @property
+    def gradient(self) -> float:
+        """Largest minus smallest model value over the median."""
+        mesh = self.evaluate_mesh()
+        return float((mesh.max() - mesh.min()) / abs(np.median(mesh)))
+
+    def evaluate_mesh(self) -> npt.NDArray[np.float32]:
+        """Evaluate the model in the centres of the mesh's cells.
+
+        Returns
+        -------
+        values
+            ``(cells_y, cells_x)`` model values.
+        """
+        cells_y, cells_x = self.mesh_level.shape
+        y = _to_domain(_cell_centres(self.shape[0], cells_y), self.shape[0])
+        x = _to_domain(_cell_centres(self.shape[1], cells_x), self.shape[1])
+        values = np.polynomial.chebyshev.chebgrid2d(y, x, self.coefficients)
+        return np.asarray(values, dtype=np.float32)
+
+    def subtract_from(self, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Subtract the model from an image.
+
+        Parameters
+        ----------
+        image
+            Pixels of shape ``(ny, nx)``.
+
+        Returns
+        -------
+        subtracted
+            New array of the same shape.
+
+        Raises
+        ------
+        ValueError
+            Raised if the image's shape is not the model's.
+        """
+        if image.shape != self.shape:
+            raise ValueError(f"The model is for an image of shape {self.shape}, got one of {image.shape}.")
+        ny, nx = self.shape
+        order_y, order_x = self.coefficients.shape
+        basis_x = np.polynomial.chebyshev.chebvander(_to_domain(np.arange(nx), nx), order_x - 1)
+        basis_y = np.polynomial.chebyshev.chebvander(_to_domain(np.arange(ny), ny), order_y - 1)
+        rows = (basis_y @ self.coefficients).astype(np.float32)
+        return _subtract(image, rows, np.ascontiguousarray(basis_x.T, dtype=np.float32))
+
+
+def fit_background(
+    image: npt.NDArray[np.float32],
+    *,
+    bad: npt.NDArray[np.uint8],
+    cell_size: int = 128,
+    order: int = 6,
+) -> BackgroundModel:
+    """Fit a smooth model to the clipped mean of the sky in a mesh of cells.
+
+    The same scheme as the Alert Production's ``SubtractBackgroundTask`` with
+    its approximation on: clipped means in cells of 128 pixels, a Chebyshev
+    polynomial of order 6 (``p + q <= order``) fitted to them. Cells that lie
+    far from the fit, for example in the halo of a bright star, are dropped.
+    Gaps are held to their nearest good cell with a small weight, so that the
+    polynomial does not swing where there are no data.
+
+    Parameters
+    ----------
+    image
+        Pixels of shape ``(ny, nx)``.
+    bad
+        ``(ny, nx)`` array, non-zero where a pixel must not be used.
+    cell_size
+        Approximate side of a cell in pixels.
+    order
+        Highest order of the polynomial; lower when there are few cells.
+
+    Returns
+    -------
+    model
+        The fitted model, in the unit of ``image``.
+
+    Raises
+    ------
+    NoBackgroundError
+        Raised if no cell has enough good pixels.
+    """
+    cells_y, cells_x = (max(1, round(size / cell_size)) for size in image.shape)
+    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x)
+    ny, nx = image.shape
+    good = n_good >= max(_MIN_CELL_FRACTION * ny * nx / (cells_y * cells_x), 8)
+    if not good.any():
+        fraction = np.count_nonzero(bad) / bad.size
+        raise NoBackgroundError(
+            f"No cell of about {cell_size} pixels has enough good pixels to measure the sky: "
+            f"{fraction:.1%} of the {nx} x {ny} pixels are masked or not finite."
+        )
+    level[~good] = np.nan
+    _, nearest = scipy.ndimage.distance_transform_edt(~good, return_indices=True)
+    filled_noise = noise[nearest[0], nearest[1]]
+    filled_level = level[nearest[0], nearest[1]]
+    weight = np.where(good, np.sqrt(n_good), np.sqrt(n_good[good].max()) * _FILLED_CELL_WEIGHT)
+    coefficients = _fit_mesh(filled_level, weight=weight, shape=(ny, nx), order=order)
+    if min(filled_noise.shape) > 1:
+        filled_noise = scipy.ndimage.median_filter(filled_noise, size=3, mode="nearest")
+    filled_noise = np.maximum(filled_noise, np.finfo(np.float32).tiny)
+    return BackgroundModel(coefficients, (ny, nx), level, filled_noise)
+
+
+def _fit_mesh(
+    level: npt.NDArray[np.float64],
+    *,
+    weight: npt.NDArray[np.float64],
+    shape: tuple[int, int],
+    order: int,
+) -> npt.NDArray[np.float64]:
+    """Fit the polynomial to the mesh, dropping outlying cells twice."""
+    cells_y, cells_x = level.shape
+    order = max(0, min(order, min(cells_y, cells_x) - 1))
+    y = _to_domain(_cell_centres(shape[0], cells_y), shape[0])
+    x = _to_domain(_cell_centres(shape[1], cells_x), shape[1])
+    basis_y = np.polynomial.chebyshev.chebvander(y, order)
+    basis_x = np.polynomial.chebyshev.chebvander(x, order)
+    terms = [(p, q) for p in range(order + 1) for q in range(order + 1 - p)]
+    design = np.stack([np.outer(basis_y[:, p], basis_x[:, q]).ravel() for p, q in terms], axis=1)
+    values, weights = level.ravel(), weight.ravel().copy()
+    solution = np.zeros(len(terms))
+    for _ in range(3):
+        solution, *_ = np.linalg.lstsq(design * weights[:, np.newaxis], values * weights, rcond=None)
+        residual = values - design @ solution
+        scatter = _MAD_TO_SIGMA * np.median(np.abs(residual))
+        weights[np.abs(residual) > max(_CELL_OUTLIER * scatter, 1e-6 * np.abs(values).max())] = 0.0
+        if np.count_nonzero(weights) < 2 * len(terms):
+            break
+    coefficients = np.zeros((order + 1, order + 1))
+    for (p, q), value in zip(terms, solution, strict=True):
+        coefficients[p, q] = value
+    return coefficients
+
+
+def _cell_centres(size: int, cells: int) -> npt.NDArray[np.float64]:
+    """Centres of the cells in pixel coordinates."""
+    edges = np.arange(cells + 1) * size // cells
+    return (edges[:-1] + edges[1:] - 1) / 2.0
+
+
+def _to_domain(position: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.float64]:
+    """Map pixel coordinates to the polynomial's domain, -1 to 1."""
+    return (2.0 * np.asarray(position, dtype=np.float64) + 1.0) / size - 1.0
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"})
+def _clipped_mean(values: np.ndarray, centre: float, sigma: float) -> tuple[float, float]:  # pragma: no cover
+    for _ in range(_CLIP_ITERATIONS):
+        reach = np.float32(_CLIP * sigma)
+        origin = np.float32(centre)
+        count, total, square = 0, 0.0, 0.0
+        for value in values:
+            delta = value - origin
+            if abs(delta) <= reach:
+                count += 1
+                total += delta
+                square += delta * delta
+        if count < 2:
+            break
+        mean = total / count
+        sigma = np.sqrt(max(square / count - mean * mean, 0.0)) / _CLIPPED_SIGMA
+        centre += mean
+    return centre, sigma
+
+
+@numba.njit(cache=True, nogil=True)
+def _mesh_statistics(
+    image: np.ndarray, bad: np.ndarray, cells_y: int, cells_x: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover
+    ny, nx = image.shape
+    level = np.zeros((cells_y, cells_x))
+    noise = np.zeros((cells_y, cells_x))
+    n_good = np.zeros((cells_y, cells_x))
+    buffer = np.empty((ny // cells_y + 1) * (nx // cells_x + 1), dtype=np.float32)
+    for j in range(cells_y):
+        y0, y1 = j * ny // cells_y, (j + 1) * ny // cells_y
+        for i in range(cells_x):
+            x0, x1 = i * nx // cells_x, (i + 1) * nx // cells_x
+            count = 0
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    buffer[count] = image[y, x]
+                    count += bad[y, x] == 0
+            n_good[j, i] = count
+            if count == 0:
+                continue
+            sample = buffer[: count : max(1, count // _SAMPLES_FOR_MEDIAN)].copy()
+            centre = np.median(sample)
+            sigma = _MAD_TO_SIGMA * np.median(np.abs(sample - centre))
+            level[j, i], noise[j, i] = _clipped_mean(buffer[:count], centre, sigma)
+    return level, noise, n_good
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _subtract(image: np.ndarray, rows: np.ndarray, basis: np.ndarray) -> np.ndarray:  # pragma: no cover
+    ny, nx = image.shape
+    out = np.empty((ny, nx), dtype=np.float32)
+    line = np.empty(nx, dtype=np.float32)
+    for y in range(ny):
+        line[:] = rows[y, 0]
+        for k in range(1, basis.shape[0]):
+            factor = rows[y, k]
+            for x in range(nx):
+                line[x] += factor * basis[k, x]
+        for x in range(nx):
+            out[y, x] = image[y, x] - line[x]
+    return out

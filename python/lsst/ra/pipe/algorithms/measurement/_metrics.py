@@ -1,0 +1,173 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Names, units and meanings of the metrics of one detector."""
+
+from __future__ import annotations
+
+__all__ = ("DETECTOR_METRICS", "MASK_FRACTION_PLANES", "MetricDefinition", "undefined_metrics")
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricDefinition:
+    """What a metric is."""
+
+    name: str
+    """Key in ``rapid_detector_metrics``; ends in the unit where it has one."""
+
+    type: type[float] | type[int] | type[str]
+    """Type of the value. A float is NaN where it could not be measured, an
+    integer is -1, a string is empty."""
+
+    unit: str
+    """Unit as astropy spells it; empty for none."""
+
+    description: str
+    """One sentence."""
+
+
+MASK_FRACTION_PLANES = (
+    "BAD",
+    "SAT",
+    "INTRP",
+    "CR",
+    "EDGE",
+    "DETECTED",
+    "SUSPECT",
+    "NO_DATA",
+    "VIGNETTED",
+    "STREAK",
+    "CROSSTALK",
+    "ITL_DIP",
+    "UNMASKEDNAN",
+)
+"""Mask planes whose fraction is a metric."""
+
+_EXPOSURE = (
+    MetricDefinition("instrument", str, "", "Name of the instrument."),
+    MetricDefinition("exposure", int, "", "Exposure number."),
+    MetricDefinition("visit", int, "", "Visit number."),
+    MetricDefinition("detector", int, "", "Detector number."),
+    MetricDefinition("detector_name", str, "", "Full name of the detector."),
+    MetricDefinition("day_obs", int, "", "Day of observation (UTC - 12 h) as YYYYMMDD."),
+    MetricDefinition("seq_num", int, "", "Number of the exposure within its day."),
+    MetricDefinition("physical_filter", str, "", "Name of the filter."),
+    MetricDefinition("band", str, "", "Short name of the passband."),
+    MetricDefinition("observation_type", str, "", "Kind of exposure, such as science."),
+    MetricDefinition("observation_reason", str, "", "Why it was taken."),
+    MetricDefinition("science_program", str, "", "Programme it belongs to."),
+    MetricDefinition("target", str, "", "Object or field."),
+    MetricDefinition("exposure_time_second", float, "s", "Time that the shutter was open."),
+    MetricDefinition("begin_mjd_tai", float, "d", "Start of the exposure, modified Julian date, TAI."),
+    MetricDefinition("airmass", float, "", "Airmass of the boresight."),
+    MetricDefinition("altitude_degree", float, "deg", "Altitude of the boresight at the start."),
+    MetricDefinition("azimuth_degree", float, "deg", "Azimuth of the boresight at the start."),
+    MetricDefinition("boresight_ra_degree", float, "deg", "Right ascension of the boresight, ICRS."),
+    MetricDefinition("boresight_dec_degree", float, "deg", "Declination of the boresight, ICRS."),
+    MetricDefinition("rotation_degree", float, "deg", "Rotation angle of the camera on the sky."),
+)
+
+_SKY = (
+    MetricDefinition("sky_electron", float, "electron", "Median of the sky model over the detector."),
+    MetricDefinition("sky_noise_electron", float, "electron", "Median standard deviation of a sky pixel."),
+    MetricDefinition(
+        "sky_variance_electron2", float, "electron2", "Mean of the variance plane over pixels of sky."
+    ),
+    MetricDefinition("sky_gradient", float, "", "Largest minus smallest sky model value over the median."),
+)
+
+_PSF = (
+    MetricDefinition(
+        "psf_fwhm_arcsec",
+        float,
+        "arcsec",
+        "Geometric-mean full width at half maximum of the Moffat profile fitted to the stacked stars, "
+        "before integration over the pixel.",
+    ),
+    MetricDefinition("psf_fwhm_pixel", float, "pix", "The same in pixels."),
+    MetricDefinition("psf_moffat_beta", float, "", "Exponent of that profile; 4.77 is close to Kolmogorov."),
+    MetricDefinition(
+        "psf_profile_chi", float, "", "Root mean square residual of that fit over its error, about 1."
+    ),
+    MetricDefinition(
+        "psf_sigma_pixel",
+        float,
+        "pix",
+        "Median determinant radius of the stars' adaptive moments, pixel integration included.",
+    ),
+    MetricDefinition("psf_sigma_scatter_pixel", float, "pix", "Robust scatter of that radius among stars."),
+    MetricDefinition("psf_ixx_pixel2", float, "pix2", "Median adaptive second moment xx."),
+    MetricDefinition("psf_iyy_pixel2", float, "pix2", "Median adaptive second moment yy."),
+    MetricDefinition("psf_ixy_pixel2", float, "pix2", "Median adaptive second moment xy."),
+    MetricDefinition(
+        "psf_e1", float, "", "Median (ixx - iyy) / (ixx + iyy) of the stars, in the frame of the pixels."
+    ),
+    MetricDefinition(
+        "psf_e2", float, "", "Median 2 ixy / (ixx + iyy) of the stars, in the frame of the pixels."
+    ),
+    MetricDefinition("psf_e", float, "", "Median of the stars' total ellipticity."),
+    MetricDefinition("psf_e1_scatter", float, "", "Robust scatter of e1 among stars."),
+    MetricDefinition("psf_e2_scatter", float, "", "Robust scatter of e2 among stars."),
+    MetricDefinition("psf_area_pixel2", float, "pix2", "Effective area of the fitted profile."),
+    MetricDefinition("psf_status", str, "", "'ok', 'few stars' or 'no sources': why there is no PSF."),
+)
+
+_SOURCES = (
+    MetricDefinition("n_sources", int, "", "Sources detected and measured."),
+    MetricDefinition("n_psf_stars", int, "", "Stars used for the PSF."),
+    MetricDefinition("n_saturated_sources", int, "", "Sources with a saturated pixel."),
+    MetricDefinition("n_extended_sources", int, "", "Sources wider than a star."),
+    MetricDefinition("n_sharp_sources", int, "", "Sources narrower than a star: cosmic rays, hot pixels."),
+    MetricDefinition("n_saturated_pixels", int, "", "Pixels with the mask plane SAT."),
+    MetricDefinition("aperture_correction_ap12_ap17", float, "", "Median ratio of the PSF stars' fluxes."),
+)
+
+_GEOMETRY = (
+    MetricDefinition("pixel_scale_arcsec", float, "arcsec", "Side of a pixel at the detector's centre."),
+    MetricDefinition("center_ra_degree", float, "deg", "Right ascension of the detector's centre, ICRS."),
+    MetricDefinition("center_dec_degree", float, "deg", "Declination of the detector's centre, ICRS."),
+    *(
+        MetricDefinition(
+            f"corner_{corner}_{axis}_degree", float, "deg", f"{label} of the {place} pixel corner, ICRS."
+        )
+        for corner, place in enumerate(
+            ("lower left", "lower right", "upper right", "upper left"),
+        )
+        for axis, label in (("ra", "Right ascension"), ("dec", "Declination"))
+    ),
+)
+
+_MASKS = tuple(
+    MetricDefinition(
+        f"mask_fraction_{plane.lower()}", float, "", f"Fraction of the pixels with the mask plane {plane}."
+    )
+    for plane in MASK_FRACTION_PLANES
+)
+
+DETECTOR_METRICS: Mapping[str, MetricDefinition] = MappingProxyType(
+    {metric.name: metric for metric in (*_EXPOSURE, *_SKY, *_PSF, *_SOURCES, *_GEOMETRY, *_MASKS)}
+)
+"""Every metric of ``rapid_detector_metrics`` by name: the one place where they
+are defined."""
+
+
+def undefined_metrics(names: Iterable[str]) -> list[str]:
+    """List the names that no definition has.
+
+    Parameters
+    ----------
+    names
+        Names of metrics.
+
+    Returns
+    -------
+    undefined
+        Those that are not in `DETECTOR_METRICS`, in their order.
+    """
+    return [name for name in names if name not in DETECTOR_METRICS]

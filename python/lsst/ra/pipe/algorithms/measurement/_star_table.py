@@ -1,0 +1,95 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""The table of sources of one detector."""
+
+from __future__ import annotations
+
+__all__ = ("make_star_table",)
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+from astropy.table import Column, Table
+
+from ._measure import DetectorMeasurement
+
+_FLAGS = {
+    "is_saturated": "The footprint holds a saturated pixel.",
+    "is_edge": "Within 9 pixels of the edge of the detector.",
+    "is_bad": "Bad or doubtful pixels within 2.5 standard deviations of the centre.",
+    "is_blended": "Split from a neighbour.",
+    "is_shape_failed": "The adaptive moments did not converge; the position is that of the detection.",
+    "is_extended": "Wider than a star by 8 per cent and three standard errors.",
+    "is_sharp": "Narrower than three quarters of a star: cosmic ray or hot pixel.",
+    "is_psf_star": "Used to measure the PSF.",
+}
+
+
+def make_star_table(
+    measurement: DetectorMeasurement,
+    *,
+    ra: npt.NDArray[np.float64],
+    dec: npt.NDArray[np.float64],
+    origin: tuple[int, int] = (0, 0),
+) -> Table:
+    """Put the measured sources of a detector into a table.
+
+    Parameters
+    ----------
+    measurement
+        What `measure_detector` found, in electron.
+    ra, dec
+        ``(n,)`` ICRS positions of the sources in degrees.
+    origin
+        Column and row of the array's first pixel, ``(x, y)``.
+
+    Returns
+    -------
+    table
+        One row a source, brightest first, with units and descriptions.
+        ``x`` and ``y`` are 0-based pixel centres of the assembled detector.
+    """
+    shapes, photometry = measurement.shapes, measurement.photometry
+    n_sources = shapes.x.size
+    table = Table()
+
+    def add(
+        name: str, values: npt.NDArray[np.generic], description: str, unit: u.UnitBase | None = None
+    ) -> None:
+        table.add_column(Column(values, name=name, unit=unit, description=description))
+
+    add("id", np.arange(1, n_sources + 1, dtype=np.int64), "Number of the source within the detector.")
+    add("x", shapes.x + origin[0], "Column of the centroid, 0-based pixel centres.", u.pix)
+    add("y", shapes.y + origin[1], "Row of the centroid, 0-based pixel centres.", u.pix)
+    add("x_err", shapes.x_err, "Standard error of x.", u.pix)
+    add("y_err", shapes.y_err, "Standard error of y.", u.pix)
+    add("ra", ra, "Right ascension, ICRS.", u.deg)
+    add("dec", dec, "Declination, ICRS.", u.deg)
+    for name in ("ixx", "iyy", "ixy"):
+        description = f"Adaptive second moment {name[1:]}, pixel integration included."
+        add(name, getattr(shapes, name), description, u.pix**2)
+    add("signal_to_noise", shapes.signal_to_noise, "Flux in the matched Gaussian over its error.")
+    for radius, flux, error, truncated in zip(
+        photometry.radii, photometry.flux, photometry.flux_err, photometry.is_truncated, strict=True
+    ):
+        prefix = f"ap{radius:02.0f}"
+        add(f"{prefix}_flux", flux, f"Flux within {radius:g} pixels.", u.electron)
+        add(f"{prefix}_flux_err", error, f"Standard error of {prefix}_flux.", u.electron)
+        add(f"{prefix}_flag", truncated, "The aperture leaves the detector or holds unusable pixels.")
+    add("peak", shapes.peak, "Highest pixel within 2 pixels of the centroid.", u.electron)
+    flags = {
+        "is_saturated": measurement.is_saturated,
+        "is_edge": measurement.is_edge,
+        "is_bad": shapes.n_bad > 0,
+        "is_blended": measurement.detections.is_blended,
+        "is_shape_failed": ~shapes.converged,
+        "is_extended": measurement.selection.is_extended,
+        "is_sharp": measurement.selection.is_sharp,
+        "is_psf_star": measurement.selection.is_psf_star,
+    }
+    for name, description in _FLAGS.items():
+        add(name, flags[name], description)
+    return table

@@ -1,0 +1,182 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""The PSF, and everything together on one image."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pathlib
+
+import astropy.io.fits
+import numpy as np
+import pytest
+from lsst.ra.pipe.algorithms import MASK_SCHEMA
+from lsst.ra.pipe.algorithms.measurement import (
+    DETECTOR_METRICS,
+    DetectorMeasurement,
+    NoBackgroundError,
+    PlaneBits,
+    make_star_table,
+    measure_detector,
+    undefined_metrics,
+)
+from simulated_sky import Scene, make_scene, match
+
+BITS = PlaneBits(
+    unusable=MASK_SCHEMA.bitmask("BAD", "NO_DATA", "UNMASKEDNAN"),
+    doubtful=MASK_SCHEMA.bitmask("SAT", "INTRP", "SUSPECT"),
+    saturated=MASK_SCHEMA.bitmask("SAT"),
+)
+
+
+def empty_mask(scene: Scene) -> np.ndarray:
+    """Make a mask without a plane set."""
+    return np.zeros((*scene.image.shape, MASK_SCHEMA.mask_size), dtype=np.uint8)
+
+
+def measure(scene: Scene, mask: np.ndarray | None = None) -> DetectorMeasurement:
+    """Measure a scene with default settings."""
+    mask = empty_mask(scene) if mask is None else mask
+    return measure_detector(scene.image, variance=scene.variance, mask=mask, bits=BITS)
+
+
+@pytest.mark.parametrize(("profile", "tolerance"), [("moffat", 0.015), ("kolmogorov", 0.025)])
+@pytest.mark.parametrize("fwhm", [2.8, 4.0, 7.5])
+def test_fwhm_is_that_of_the_profile_before_pixel_integration(
+    profile: str, tolerance: float, fwhm: float
+) -> None:
+    """In good and bad seeing; Moffat's profile fits Kolmogorov's to 2 per cent of its width."""
+    measurement = measure(make_scene(profile=profile, fwhm=fwhm, n_stars=20))
+    assert measurement.psf_status == "ok"
+    assert measurement.psf.profile.fwhm == pytest.approx(fwhm, rel=tolerance)
+
+
+@pytest.mark.parametrize(("e1", "e2"), [(0.08, -0.05), (-0.03, 0.1)])
+def test_ellipticity_has_the_right_size_and_sign(e1: float, e2: float) -> None:
+    """The profile's is the true one; the moments' is diluted by the pixel alone."""
+    measurement = measure(make_scene(e1=e1, e2=e2, n_stars=50))
+    assert [measurement.psf.profile.e1, measurement.psf.profile.e2] == pytest.approx([e1, e2], abs=0.01)
+    assert [measurement.psf.e1, measurement.psf.e2] == pytest.approx([e1, e2], abs=0.01)
+
+
+def test_four_faint_stars_are_enough_for_a_psf() -> None:
+    """With few stars the width is still within 5 per cent."""
+    measurement = measure(make_scene(n_stars=4, flux_range=(2e4, 3e4)))
+    assert measurement.psf.n_stars >= 3
+    assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.05)
+
+
+def test_galaxies_do_not_change_the_psf() -> None:
+    """Twice as many galaxies as stars leave the width within 2 per cent."""
+    measurement = measure(make_scene(n_stars=40, n_galaxies=80, shape=(1200, 1200)))
+    assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.02)
+
+
+@pytest.mark.parametrize("n_stars", [0, 40, 400])
+def test_sources_do_not_bias_the_sky(n_stars: int) -> None:
+    """The sky is within 0.3 per cent of the truth in an empty and in a crowded field."""
+    scene = make_scene(n_stars=n_stars)
+    measurement = measure(scene)
+    assert measurement.background.level == pytest.approx(scene.sky, rel=3e-3)
+    assert measurement.background.noise == pytest.approx(scene.sky_noise, rel=0.02)
+    assert measurement.sky_variance == pytest.approx(scene.sky_noise**2, rel=0.01)
+
+
+def test_an_image_without_stars_still_has_a_sky() -> None:
+    """What needs stars is NaN and the status says why."""
+    measurement = measure(make_scene(n_stars=0))
+    assert measurement.psf_status == "no sources"
+    assert measurement.psf.n_stars == 0
+    assert np.isnan(measurement.psf.sigma)
+    assert np.isfinite(measurement.background.level)
+
+
+def test_saturated_and_masked_stars_are_not_used_for_the_psf() -> None:
+    """A saturated core and an interpolated pixel each cost their star, and only that."""
+    scene = make_scene(n_stars=30)
+    mask = empty_mask(scene)
+    for star, plane in ((0, "SAT"), (1, "INTRP")):
+        bit = MASK_SCHEMA.bit(plane)
+        mask[round(scene.y[star]), round(scene.x[star]), bit.index] |= bit.mask
+    measurement = measure(scene, mask)
+    index = match(measurement.shapes.x, measurement.shapes.y, scene)
+    used = measurement.selection.is_psf_star[index]
+    assert not used[:2].any()
+    assert used[2:].mean() > 0.85
+    assert measurement.is_saturated[index].tolist() == [True] + [False] * 29
+
+
+def test_nan_pixels_and_bad_columns_do_not_spread() -> None:
+    """Non-finite pixels without a mask and a masked hot column leave the results alone."""
+    scene = make_scene(n_stars=40)
+    mask = empty_mask(scene)
+    scene.image[::50, ::37] = np.nan
+    scene.image[:, 400] = 60000.0
+    bit = MASK_SCHEMA.bit("BAD")
+    mask[:, 400, bit.index] |= bit.mask
+    measurement = measure(scene, mask)
+    assert measurement.background.level == pytest.approx(scene.sky, rel=3e-3)
+    assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.03)
+    assert len(measurement.detections) == scene.x.size
+
+
+def test_an_image_all_masked_is_refused() -> None:
+    """There is no sky to measure, and the error says so."""
+    scene = make_scene(n_stars=0, shape=(200, 200))
+    with pytest.raises(NoBackgroundError, match="masked or not finite"):
+        measure(scene, np.full((200, 200, MASK_SCHEMA.mask_size), 255, dtype=np.uint8))
+
+
+def test_arrays_of_different_shapes_are_refused() -> None:
+    """All shapes are in the message."""
+    scene = make_scene(n_stars=0, shape=(200, 200))
+    with pytest.raises(ValueError, match=r"\(200, 200\).*\(199, 200\)"):
+        measure_detector(scene.image, variance=scene.variance[1:], mask=empty_mask(scene), bits=BITS)
+
+
+def test_the_star_table_has_units_and_the_origin() -> None:
+    """Positions are in detector pixels, fluxes in electron, flags boolean."""
+    scene = make_scene(n_stars=9)
+    measurement = measure(scene)
+    zeros = np.zeros(len(measurement.detections))
+    table = make_star_table(measurement, ra=zeros, dec=zeros, origin=(100, 200))
+    index = match(table["x"].value - 100, table["y"].value - 200, scene)
+    assert (index >= 0).all()
+    assert table["ap12_flux"].unit == "electron"
+    assert table["ixx"].unit == "pix2"
+    assert {table[name].dtype.kind for name in table.colnames if name.startswith("is_")} == {"b"}
+    assert all(table[name].description for name in table.colnames)
+
+
+def test_metric_names_end_in_their_unit() -> None:
+    """The table of metrics is consistent."""
+    endings = {"arcsec": "arcsec", "pixel": "pix", "electron": "electron", "degree": "deg", "second": "s"}
+    for name, definition in DETECTOR_METRICS.items():
+        assert definition.name == name
+        assert definition.description.endswith(".")
+        ending = endings.get(name.rsplit("_", 1)[-1])
+        if ending is not None and not name.startswith("n_"):
+            assert definition.unit == ending
+    assert undefined_metrics(["n_sources", "nonsense"]) == ["nonsense"]
+
+
+def test_a_full_detector_agrees_with_the_truth(shared: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """A sparse 4k x 4k scene: the hardest for the PSF, few stars that vary over the detector."""
+    spec = importlib.util.spec_from_file_location("scenes", shared / "golden" / "scenes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    scenes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scenes)
+    scenes.make("D", str(tmp_path))
+    truth = json.loads((tmp_path / "D.json").read_text())
+    with astropy.io.fits.open(tmp_path / "D.fits") as hdus:
+        image, variance = (hdus[n].data.astype(np.float32) for n in (1, 2))
+    mask = np.zeros((*image.shape, MASK_SCHEMA.mask_size), dtype=np.uint8)
+    measurement = measure_detector(image, variance=variance, mask=mask, bits=BITS)
+    assert measurement.background.level == pytest.approx(truth["sky_e"], rel=1e-3)
+    assert 0.2 * measurement.psf.profile.fwhm == pytest.approx(truth["fwhm_arcsec"], rel=0.03)
+    assert [measurement.psf.e1, measurement.psf.e2] == pytest.approx([truth["e1"], truth["e2"]], abs=0.01)

@@ -1,0 +1,234 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""calibrateImage on small images in the corner of a real detector."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astro_metadata_translator import ObservationInfo
+from astropy.coordinates import AltAz, Angle, SkyCoord
+from lsst.images import Image, Mask, MaskedImage, VisitImage
+from lsst.images.serialization import read_archive, write_archive
+from lsst.pipe.base import AlgorithmError, Struct
+from lsst.pipe.base.testUtils import assertValidOutput, lintConnections
+from lsst.ra.pipe.algorithms import MASK_SCHEMA
+from lsst.ra.pipe.algorithms.measurement import undefined_metrics
+from lsst.ra.pipe.camera import load_camera
+from lsst.ra.pipe.tasks._calibrate_image import (
+    CalibrateImageConfig,
+    CalibrateImageConnections,
+    CalibrateImageTask,
+    NoGoodPixelsError,
+    NoSkyProjectionError,
+)
+from simulated_sky import Scene, make_scene, match
+
+CAMERA = load_camera("LSSTCam")
+DETECTOR = CAMERA["R22_S11"]
+BORESIGHT = SkyCoord(150.3 * u.deg, 2.7 * u.deg)
+
+
+def make_obs_info() -> ObservationInfo:
+    """Make an observation with all that the task reads."""
+    return ObservationInfo.makeObservationInfo(
+        instrument="LSSTCam",
+        exposure_id=2026112200007,
+        visit_id=2026112200007,
+        physical_filter="r_57",
+        detector_num=DETECTOR.id,
+        exposure_time=30.0 * u.s,
+        altaz_begin=AltAz(alt=60.0 * u.deg, az=120.0 * u.deg),
+    )
+
+
+def make_image(scene: Scene, *, with_sky: bool = True) -> MaskedImage:
+    """Wrap a scene as isr writes it."""
+    projection = CAMERA.sky_projection(DETECTOR.id, boresight=BORESIGHT, rotation=Angle(30.0 * u.deg))
+    return MaskedImage(
+        Image(scene.image, unit=u.electron),
+        mask=Mask(schema=MASK_SCHEMA, shape=scene.image.shape),
+        variance=Image(scene.variance, unit=u.electron**2),
+        sky_projection=projection if with_sky else None,
+    )
+
+
+def run(image: MaskedImage, config: CalibrateImageConfig | None = None) -> Struct:
+    """Run the task."""
+    task = CalibrateImageTask(config=config or CalibrateImageConfig())
+    result = task.run(image=image, obs_info=make_obs_info(), detector=DETECTOR, band="r")
+    assertValidOutput(task, result)
+    return result
+
+
+def test_connections_follow_the_conventions() -> None:
+    """Dimensions, names and storage classes are declared as they should be."""
+    lintConnections(CalibrateImageConnections(config=CalibrateImageConfig()))
+
+
+def test_the_visit_image_is_the_image_minus_its_sky() -> None:
+    """Pixels add up, the input is left alone, and everything is attached."""
+    scene = make_scene(slope=0.05)
+    image = make_image(scene)
+    before = image.copy()
+    exposure = run(image).exposure
+    sky = exposure.backgrounds.subtracted.field.render(dtype=np.float64).array
+    np.testing.assert_allclose(exposure.image.array + sky, scene.image, atol=0.05)
+    assert np.median(exposure.image.array) == pytest.approx(0.0, abs=3.0)
+    np.testing.assert_array_equal(image.image.array, before.image.array)
+    np.testing.assert_array_equal(image.mask.array, before.mask.array)
+    assert exposure.unit == u.electron
+    assert exposure.band == "r"
+    assert exposure.detector.name == "R22_S11"
+    assert exposure.psf.sigma == pytest.approx(exposure.summary_stats.psfSigma)
+    star = round(scene.y[0]), round(scene.x[0])
+    assert exposure.mask.get("DETECTED")[star]
+    assert 0.01 < exposure.mask.get("DETECTED").mean() < 0.3
+
+
+def test_the_background_image_holds_the_model_in_its_cells() -> None:
+    """One pixel a cell, in electron."""
+    background = run(make_image(make_scene(shape=(640, 768)))).background
+    assert background.array.shape == (5, 6)
+    assert background.unit == u.electron
+    np.testing.assert_allclose(background.array, 1000.0, rtol=0.01)
+
+
+def test_metrics_agree_with_the_truth() -> None:
+    """Width, sky, counts and place; every name is defined."""
+    scene = make_scene(fwhm=4.2, n_stars=40)
+    result = run(make_image(scene))
+    metrics = result.metrics
+    assert not undefined_metrics(metrics)
+    assert {type(value) for value in metrics.values()} <= {float, int, str}
+    assert metrics["pixel_scale_arcsec"] == pytest.approx(0.2, rel=0.01)
+    assert metrics["psf_fwhm_arcsec"] == pytest.approx(4.2 * metrics["pixel_scale_arcsec"], rel=0.02)
+    assert metrics["sky_electron"] == pytest.approx(scene.sky, rel=3e-3)
+    assert metrics["sky_noise_electron"] == pytest.approx(scene.sky_noise, rel=0.02)
+    assert metrics["n_sources"] == 40
+    assert metrics["n_saturated_pixels"] == 0
+    assert metrics["mask_fraction_detected"] == pytest.approx(result.exposure.mask.get("DETECTED").mean())
+    assert metrics["psf_status"] == "ok"
+
+
+def test_summary_statistics_describe_the_image() -> None:
+    """What the Science Pipelines' summary has, where this task can know it."""
+    scene = make_scene()
+    result = run(make_image(scene))
+    summary, projection = result.exposure.summary_stats, result.exposure.sky_projection
+    corner = projection.pixel_to_sky(x=scene.image.shape[1] - 0.5, y=-0.5)
+    assert summary.raCorners[1] == pytest.approx(corner.ra.deg)
+    assert summary.decCorners[1] == pytest.approx(corner.dec.deg)
+    assert summary.skyBg == pytest.approx(scene.sky, rel=3e-3)
+    assert summary.expTime == 30.0
+    assert summary.zenithDistance == pytest.approx(30.0)
+    assert summary.nPsfStar == np.count_nonzero(result.stars["is_psf_star"])
+    assert summary.psfSigma**4 == pytest.approx(summary.psfIxx * summary.psfIyy, rel=0.05)
+
+
+def test_star_positions_follow_the_sky_projection() -> None:
+    """Right ascension and declination of a source are those of the true star."""
+    scene = make_scene()
+    result = run(make_image(scene))
+    index = match(result.stars["x"].value, result.stars["y"].value, scene)
+    truth = result.exposure.sky_projection.pixel_to_sky(x=scene.x, y=scene.y)
+    found = SkyCoord(result.stars["ra"][index], result.stars["dec"][index])
+    assert (index >= 0).all()
+    assert truth.separation(found).to_value(u.arcsec).max() < 0.04
+
+
+def test_positions_count_from_the_corner_of_the_detector() -> None:
+    """An image of a part of the detector gives the positions of the whole."""
+    scene = make_scene(n_stars=9)
+    whole = run(make_image(scene))
+    image = make_image(scene)
+    shifted = MaskedImage(
+        image.image.view(yx0=(300, 500)),
+        mask=image.mask.view(yx0=(300, 500)),
+        variance=image.variance.view(yx0=(300, 500)),
+    )
+    part = run(shifted)
+    np.testing.assert_allclose(part.stars["x"], whole.stars["x"] + 500)
+    np.testing.assert_allclose(part.stars["y"], whole.stars["y"] + 300)
+    expected = part.exposure.sky_projection.pixel_to_sky(x=part.stars["x"].value, y=part.stars["y"].value)
+    np.testing.assert_allclose(part.stars["ra"], expected.ra.deg)
+    assert part.exposure.bbox == shifted.bbox
+
+
+def test_the_visit_image_survives_a_file(tmp_path: pathlib.Path) -> None:
+    """All of it can be written and read."""
+    exposure = run(make_image(make_scene(n_stars=12))).exposure
+    path = str(tmp_path / "visit.fits")
+    write_archive(exposure, path)
+    again = read_archive(path, VisitImage)
+    np.testing.assert_array_equal(again.mask.array, exposure.mask.array)
+    assert again.psf == exposure.psf
+    assert again.summary_stats == exposure.summary_stats
+    assert again.backgrounds["sky"] == exposure.backgrounds["sky"]
+    assert again.backgrounds.subtracted is not None
+    assert again.metadata["psf_is_measured"]
+
+
+def test_an_image_without_stars_gives_its_sky_and_says_so() -> None:
+    """No failure: NaN in the metrics and a marked stand-in for the PSF."""
+    config = CalibrateImageConfig()
+    config.fallbackPsfSigma = 1.7
+    scene = make_scene(n_stars=0)
+    result = run(make_image(scene), config)
+    assert len(result.stars) == 0
+    assert result.metrics["psf_status"] == "no sources"
+    assert math.isnan(result.metrics["psf_fwhm_arcsec"])
+    assert math.isnan(result.exposure.summary_stats.psfSigma)
+    assert result.metrics["sky_electron"] == pytest.approx(scene.sky, rel=3e-3)
+    assert result.exposure.psf.sigma == 1.7
+    assert not result.exposure.metadata["psf_is_measured"]
+
+
+def test_an_image_all_masked_is_an_algorithm_error() -> None:
+    """The error names detector and exposure, and carries the masked fraction."""
+    image = make_image(make_scene(n_stars=0, shape=(256, 256)))
+    image.mask.set("NO_DATA")
+    with pytest.raises(NoGoodPixelsError, match=r"LSSTCam exposure 2026112200007 detector R22_S11") as caught:
+        run(image)
+    assert isinstance(caught.value, AlgorithmError)
+    assert caught.value.metadata == {"bad_fraction": 1.0}
+
+
+def test_an_image_of_nan_is_an_algorithm_error() -> None:
+    """Non-finite pixels count as bad without a mask."""
+    scene = make_scene(n_stars=0, shape=(256, 256))
+    scene = dataclasses.replace(scene, image=np.full_like(scene.image, np.nan))
+    with pytest.raises(NoGoodPixelsError, match=r"100\.0%"):
+        run(make_image(scene))
+
+
+def test_an_image_without_pointing_is_an_algorithm_error() -> None:
+    """A visit image needs a place on the sky."""
+    with pytest.raises(NoSkyProjectionError, match="no pointing"):
+        run(make_image(make_scene(n_stars=0, shape=(256, 256)), with_sky=False))
+
+
+def test_another_unit_is_refused() -> None:
+    """Found and expected unit are in the message."""
+    image = make_image(make_scene(n_stars=0, shape=(256, 256)))
+    wrong = MaskedImage(
+        image.image.view(unit=u.adu), mask=image.mask, variance=image.variance.view(unit=u.adu**2)
+    )
+    with pytest.raises(ValueError, match="expected an image in electron, found the unit adu"):
+        run(wrong)
+
+
+def test_a_plane_that_the_image_lacks_is_refused() -> None:
+    """A misspelt plane is not silently ignored."""
+    config = CalibrateImageConfig()
+    config.doubtfulPlanes = ["SATURATED"]
+    with pytest.raises(ValueError, match=r"names the mask planes \['SATURATED'\]"):
+        run(make_image(make_scene(n_stars=0, shape=(256, 256))), config)

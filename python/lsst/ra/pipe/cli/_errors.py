@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 
 import click
+
 from lsst.daf.butler import DataIdError, MissingCollectionError, MissingDatasetTypeError
 from lsst.daf.butler.registry import RegistryError
 from lsst.pex.config import FieldValidationError

@@ -27,7 +27,9 @@ from ._progress import console, progress_bar
     help="How the files get into the repository; 'direct' leaves them where they are.",
 )
 @click.option("--output-run", help="RUN collection instead of <instrument>/raw/all.")
-@click.option("--define-visits/--no-define-visits", default=True, help="Define a visit for each on-sky exposure.")
+@click.option(
+    "--define-visits/--no-define-visits", default=True, help="Define a visit for each on-sky exposure."
+)
 @expected_errors
 def ingest(
     *, repository: str, paths: tuple[str, ...], transfer: str, output_run: str | None, define_visits: bool

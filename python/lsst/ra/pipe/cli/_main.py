@@ -25,7 +25,9 @@ def main(*, verbose: bool) -> None:
     """Rapid Analysis: image quality, plots and a focal-plane picture of every
     exposure, seconds after the shutter closes.
     """
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
+    )
 
 
 main.add_command(demo)

@@ -25,11 +25,34 @@ from ._progress import console, progress_bar
 @click.argument("repository", metavar="REPO")
 @click.option("--pipeline", "-p", required=True, help="Pipeline YAML; #label,label selects tasks or subsets.")
 @click.option("--instrument", default="LSSTCam", help="Butler instrument.")
-@click.option("--exposure", "-e", "exposures", type=IdentifierRange(), required=True, help="For example 2026112200001..2026112200005.")
-@click.option("--detector", "-d", "detectors", type=IdentifierRange(), help="For example 90..98; the default is every raw.")
-@click.option("--input", "-i", "inputs", multiple=True, help="Collections to read from [default: <instrument>/defaults].")
-@click.option("--output", "-o", required=True, help="CHAINED collection for the outputs, for example u/someone/test.")
-@click.option("--processes", "-j", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Worker processes.")
+@click.option(
+    "--exposure",
+    "-e",
+    "exposures",
+    type=IdentifierRange(),
+    required=True,
+    help="For example 2026112200001..2026112200005.",
+)
+@click.option(
+    "--detector",
+    "-d",
+    "detectors",
+    type=IdentifierRange(),
+    help="For example 90..98; the default is every raw.",
+)
+@click.option(
+    "--input",
+    "-i",
+    "inputs",
+    multiple=True,
+    help="Collections to read from [default: <instrument>/defaults].",
+)
+@click.option(
+    "--output", "-o", required=True, help="CHAINED collection for the outputs, for example u/someone/test."
+)
+@click.option(
+    "--processes", "-j", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Worker processes."
+)
 @click.option("--config", "-c", "config", multiple=True, metavar="LABEL:FIELD=VALUE", help="Config override.")
 @expected_errors
 def run(
@@ -79,7 +102,9 @@ def run_with_progress(request: RunRequest, *, processes: int) -> list[ImageRepor
         Number of worker processes.
     """
     with progress_bar() as progress:
-        task = progress.add_task("Processing detectors", total=len(request.exposures) * len(request.detectors))
+        task = progress.add_task(
+            "Processing detectors", total=len(request.exposures) * len(request.detectors)
+        )
 
         def advance(report: ImageReport) -> None:
             if report.detector is not None:

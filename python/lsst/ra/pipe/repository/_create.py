@@ -57,7 +57,7 @@ def create_repository(
             config.update(Config(ResourcePath(path)))
         if seed_config is not None:
             config.update(seed_config)
-        Butler.makeRepo(root, config=config)
+        Butler.makeRepo(root, config=config, forceConfigRoot=seed_config is None)
         _LOG.info("Created the repository %s", root)
     butler = Butler.from_config(root, writeable=True)
     for name in instruments:

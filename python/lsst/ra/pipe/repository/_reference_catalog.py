@@ -8,9 +8,11 @@ from __future__ import annotations
 __all__ = ("DEFAULT_REFERENCE_CATALOG", "load_reference_catalog")
 
 import numpy as np
+import pyarrow.parquet
 from astropy.table import Table
 
 from lsst.daf.butler import Butler, CollectionType, DatasetIdGenEnum, DatasetRef, DatasetType
+from lsst.daf.butler.formatters.parquet import arrow_to_astropy
 from lsst.resources import ResourcePath, ResourcePathExpression
 from lsst.sphgeom import HtmPixelization, LonLat, UnitVector3d
 
@@ -48,7 +50,7 @@ def load_reference_catalog(
         Raised if a required column is missing or not finite.
     """
     with ResourcePath(path).as_local() as local:
-        catalog = Table.read(local.ospath, format="parquet")
+        catalog = arrow_to_astropy(pyarrow.parquet.read_table(local.ospath))
     _check_columns(catalog, path)
     dataset_type = DatasetType(name, (f"htm{_HTM_LEVEL}",), "ArrowAstropy", universe=butler.dimensions)
     butler.registry.registerDatasetType(dataset_type)

@@ -52,7 +52,7 @@ lint: $(VENV)/.installed-lint ## Check style, types and docstrings.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	find python -name '*.py' -print0 | xargs -0 $(BIN)/python -m numpydoc.hooks.validate_docstrings
+	$(BIN)/python doc/check_docstrings.py
 
 .PHONY: docs
 docs: $(VENV)/.installed-docs ## Build the documentation into doc/_build/html.

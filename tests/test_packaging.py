@@ -24,7 +24,6 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESOURCES = "lsst/ra/pipe/resources"
-GENERATED = {".pyc", ".nbi", ".nbc"}
 
 
 def _environment() -> dict[str, str]:
@@ -49,9 +48,10 @@ def _run(*command: str | pathlib.Path, cwd: pathlib.Path) -> str:
 def _files(directory: pathlib.Path) -> set[str]:
     """List the files below a directory, but not through symbolic links."""
     found = set()
-    for path, _, names in os.walk(directory):
+    for path, directories, names in os.walk(directory):
+        directories[:] = [name for name in directories if name != "__pycache__"]
         found |= {(pathlib.Path(path) / name).relative_to(directory).as_posix() for name in names}
-    return {name for name in found if pathlib.Path(name).suffix not in GENERATED and "/." not in f"/{name}"}
+    return {name for name in found if "/." not in f"/{name}"}
 
 
 def _expected_wheel_files() -> set[str]:

@@ -5,4 +5,6 @@
 
 """Arrays in, arrays out: algorithms that know no Butler and no Task."""
 
-from ._mask_schema import *
+from ._mask_schema import MASK_SCHEMA, packed_mask, plane_bits
+
+__all__ = ("MASK_SCHEMA", "packed_mask", "plane_bits")

@@ -1,0 +1,306 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""From raw counts of the amplifiers to one image of the detector."""
+
+from __future__ import annotations
+
+__all__ = (
+    "AmplifierSteps",
+    "all_saturated",
+    "assemble",
+    "overscan_electrons",
+    "subtrahend_backgrounds",
+)
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from ._crosstalk import CrosstalkTerms, crosstalk_rows
+from ._deferred_charge import DeferredChargeTerms, defer_row
+from ._layout import AmplifierLayout
+from ._linearity import LinearityTerms, linearize_row
+
+# Rows of which one is used for the level of the crosstalk.
+_SUBTRAHEND_STRIDE = 16
+
+
+class AmplifierSteps(NamedTuple):
+    """What is done to the values of each amplifier, in this order."""
+
+    levels: npt.NDArray[np.float32]
+    """Level (adu) to subtract from each row, ``(n_amplifiers, raw_ny)``."""
+
+    saturation: npt.NDArray[np.float32]
+    """Smallest saturated value (adu), ``(n_amplifiers,)``; NaN for none."""
+
+    suspect: npt.NDArray[np.float32]
+    """Smallest suspect value (adu), ``(n_amplifiers,)``; NaN for none."""
+
+    gains: npt.NDArray[np.float32]
+    """Factors to multiply the values with (electron/adu), ``(n_amplifiers,)``."""
+
+    crosstalk: CrosstalkTerms
+    """Crosstalk to subtract."""
+
+    crosstalk_backgrounds: npt.NDArray[np.float32]
+    """Usual crosstalk of each amplifier, in the image's unit."""
+
+    crosstalk_threshold: npt.NDArray[np.float32]
+    """Smallest deviation from the usual crosstalk that is flagged, or, if
+    ``flag_sources``, the smallest value whose targets are flagged."""
+
+    flag_sources: bool
+    """Whether the source's value decides on the flag."""
+
+    columns: npt.NDArray[np.float32]
+    """Level to subtract from each column, ``(n_amplifiers, nx)``."""
+
+    linearity: LinearityTerms
+    """Correction of the response."""
+
+    deferred_charge: DeferredChargeTerms
+    """Correction of charge that arrives late."""
+
+
+def assemble(
+    raws: Sequence[npt.NDArray[Any]],
+    *,
+    layout: AmplifierLayout,
+    steps: AmplifierSteps,
+    image: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.uint16],
+    saturated_bit: int,
+    suspect_bit: int,
+    crosstalk_bit: int,
+) -> None:
+    """Correct the amplifiers' values and put them in their place.
+
+    Parameters
+    ----------
+    raws
+        Raw counts (adu) of each amplifier, of the layout's ``raw_shape``.
+    layout
+        Geometry of the amplifiers.
+    steps
+        What to do to the values.
+    image
+        Image of shape ``(ny, nx)`` to write to.
+    mask
+        Mask of shape ``(ny, nx)``, to which bits are added.
+    saturated_bit, suspect_bit, crosstalk_bit
+        Bits of the mask.
+
+    Notes
+    -----
+    One pass: a row of all amplifiers stays in the cache through all steps.
+    """
+    bits = (np.uint16(saturated_bit), np.uint16(suspect_bit), np.uint16(crosstalk_bit))
+    places = (layout.out_y0, layout.out_x0, layout.flip_y, layout.flip_x)
+    _assemble(tuple(raws), layout.data_shape, layout.data_x0, steps, places, bits, image, mask)
+
+
+def overscan_electrons(
+    raws: Sequence[npt.NDArray[Any]], *, layout: AmplifierLayout, steps: AmplifierSteps
+) -> npt.NDArray[np.float32]:
+    """Correct the parallel overscan pixels as far as crosstalk.
+
+    Parameters
+    ----------
+    raws
+        Raw counts (adu) of each amplifier.
+    layout
+        Geometry of the amplifiers.
+    steps
+        What to do to the values; steps after crosstalk do not matter.
+
+    Returns
+    -------
+    overscan
+        Values of shape ``(n_amplifiers, n_rows, nx)``, in the image's unit.
+    """
+    first, last = layout.parallel_overscan
+    return np.asarray(
+        _rows_after_crosstalk(tuple(raws), layout.data_shape[1], layout.data_x0, first, last, 1, steps)[0]
+    )
+
+
+def subtrahend_backgrounds(
+    raws: Sequence[npt.NDArray[Any]], *, layout: AmplifierLayout, steps: AmplifierSteps
+) -> npt.NDArray[np.float32]:
+    """Find the usual crosstalk of each amplifier.
+
+    Parameters
+    ----------
+    raws
+        Raw counts (adu) of each amplifier.
+    layout
+        Geometry of the amplifiers.
+    steps
+        What to do to the values; steps after crosstalk do not matter.
+
+    Returns
+    -------
+    backgrounds
+        Median crosstalk of shape ``(n_amplifiers,)``, in the image's unit, from
+        every 16th row: its error is some 0.5 % of the crosstalk's scatter.
+    """
+    ny, nx = layout.data_shape
+    _, crosstalk = _rows_after_crosstalk(tuple(raws), nx, layout.data_x0, 0, ny, _SUBTRAHEND_STRIDE, steps)
+    return np.asarray(np.median(crosstalk.reshape(len(layout), -1), axis=1), np.float32)
+
+
+def all_saturated(
+    raw: npt.NDArray[Any], *, layout: AmplifierLayout, levels: npt.NDArray[np.float32], limit: float
+) -> bool:
+    """Tell whether all data pixels of an amplifier reach a limit.
+
+    Parameters
+    ----------
+    raw
+        Raw counts (adu).
+    layout
+        Geometry of the amplifiers.
+    levels
+        Level (adu) of each row.
+    limit
+        Limit (adu) above the level; NaN is never reached.
+
+    Returns
+    -------
+    all_saturated
+        Whether there is no smaller value.
+    """
+    ny, nx = layout.data_shape
+    data = raw[:ny, layout.data_x0 : layout.data_x0 + nx]
+    return bool(_all_reach(data, levels, np.float32(limit)))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _all_reach(data, levels, limit):  # type: ignore[no-untyped-def]
+    """Look for a value below a limit, and stop at the first one."""
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            if not np.float32(data[y, x]) - levels[y] >= limit:
+                return False
+    return True
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _load_row(raw, level, saturation, suspect, gain, out):  # type: ignore[no-untyped-def]
+    """Subtract the level, apply the gain; tell whether a limit is reached."""
+    limit = np.float32(np.inf)
+    limit = saturation if saturation < limit else limit
+    limit = suspect if suspect < limit else limit
+    reached = np.int32(0)
+    for x in range(out.size):
+        value = np.float32(raw[x]) - level
+        reached |= np.int32(value >= limit)
+        out[x] = value * gain
+    return reached != 0 and limit < np.inf
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _flag_row(raw, level, limit, bit, row, flip):  # type: ignore[no-untyped-def]
+    """Set a bit where a limit is reached."""
+    n = raw.size
+    for x in range(n):
+        if np.float32(raw[x]) - level >= limit:
+            row[n - 1 - x if flip else x] |= bit
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _rows_after_crosstalk(raws, nx, x0, first, last, stride, steps):  # type: ignore[no-untyped-def]
+    """Correct some rows as far as crosstalk; return them and the crosstalk."""
+    n = len(raws)
+    n_rows = (last - first + stride - 1) // stride
+    values = np.empty((n, n_rows, nx), np.float32)
+    crosstalk = np.zeros((n, n_rows, nx), np.float32)
+    rows = np.empty((n, nx), np.float32)
+    subtrahend = np.zeros((n, nx), np.float32)
+    nan = np.float32(np.nan)
+    for i in range(n_rows):
+        y = first + i * stride
+        for a in range(n):
+            _load_row(raws[a][y, x0 : x0 + nx], steps.levels[a, y], nan, nan, steps.gains[a], rows[a])
+        if steps.crosstalk.enabled:
+            crosstalk_rows(rows, steps.crosstalk, subtrahend)
+            crosstalk[:, i] = subtrahend
+        for a in range(n):
+            for x in range(nx):
+                values[a, i, x] = rows[a, x] - subtrahend[a, x]
+    return values, crosstalk
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _flag_crosstalk(rows, subtrahend, steps, target, bit, row, flip):  # type: ignore[no-untyped-def]
+    """Flag pixels whose crosstalk is noticeable."""
+    n = subtrahend.shape[1]
+    if steps.flag_sources:
+        for source in range(rows.shape[0]):
+            if steps.crosstalk.linear[target, source] != 0.0:
+                threshold = steps.crosstalk_threshold[source]
+                for x in range(n):
+                    if rows[source, x] >= threshold:
+                        row[n - 1 - x if flip else x] |= bit
+    else:
+        background, threshold = steps.crosstalk_backgrounds[target], steps.crosstalk_threshold[target]
+        found = np.int32(0)
+        for x in range(n):
+            found |= np.int32(abs(subtrahend[target, x] - background) >= threshold)
+        if found != 0:
+            for x in range(n):
+                if abs(subtrahend[target, x] - background) >= threshold:
+                    row[n - 1 - x if flip else x] |= bit
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _assemble(raws, data_shape, x0, steps, places, bits, image, mask):  # type: ignore[no-untyped-def]
+    """Correct and assemble, row by row."""
+    n = len(raws)
+    ny, nx = data_shape
+    out_y0, out_x0, flip_y, flip_x = places
+    saturated_bit, suspect_bit, crosstalk_bit = bits
+    rows = np.empty((n, nx), np.float32)
+    subtrahend = np.zeros((n, nx), np.float32)
+    work = np.empty((4, nx), np.float32)
+    for y in range(ny):
+        for a in range(n):
+            raw, level = raws[a][y, x0 : x0 + nx], steps.levels[a, y]
+            saturation, suspect = steps.saturation[a], steps.suspect[a]
+            if _load_row(raw, level, saturation, suspect, steps.gains[a], rows[a]):
+                out_y = out_y0[a] + (ny - 1 - y if flip_y[a] else y)
+                row = mask[out_y, out_x0[a] : out_x0[a] + nx]
+                _flag_row(raw, level, saturation, saturated_bit, row, flip_x[a])
+                _flag_row(raw, level, suspect, suspect_bit, row, flip_x[a])
+        if steps.crosstalk.enabled:
+            crosstalk_rows(rows, steps.crosstalk, subtrahend)
+        for a in range(n):
+            out_y = out_y0[a] + (ny - 1 - y if flip_y[a] else y)
+            out = image[out_y, out_x0[a] : out_x0[a] + nx]
+            if steps.crosstalk.enabled:
+                row = mask[out_y, out_x0[a] : out_x0[a] + nx]
+                _flag_crosstalk(rows, subtrahend, steps, a, crosstalk_bit, row, flip_x[a])
+            _finish_row(rows[a], subtrahend[a], steps, a, work, out, flip_x[a])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _finish_row(values, subtrahend, steps, a, work, out, flip):  # type: ignore[no-untyped-def]
+    """Do the steps after crosstalk and write the row."""
+    n = values.size
+    corrected, columns = work[3], steps.columns[a]
+    for x in range(n):
+        corrected[x] = values[x] - subtrahend[x] - columns[x]
+    linearize_row(corrected, steps.linearity, a)
+    defer_row(corrected, steps.deferred_charge, a, work)
+    if flip:
+        for x in range(n):
+            out[x] = corrected[n - 1 - x]
+    else:
+        out[:] = corrected

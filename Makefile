@@ -56,6 +56,7 @@ lint: $(VENV)/.installed-lint ## Check style, types and docstrings.
 
 .PHONY: docs
 docs: $(VENV)/.installed-docs ## Build the documentation into doc/_build/html.
+	rm -rf doc/api  # pages of what is no longer there
 	$(BIN)/python -m sphinx -W --keep-going -q -b html doc doc/_build/html
 	@echo "The documentation is in doc/_build/html/index.html"
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+from types import SimpleNamespace
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -161,6 +163,53 @@ def test_positions_count_from_the_corner_of_the_detector() -> None:
     expected = part.exposure.sky_projection.pixel_to_sky(x=part.stars["x"].value, y=part.stars["y"].value)
     np.testing.assert_allclose(part.stars["ra"], expected.ra.deg)
     assert part.exposure.bbox == shifted.bbox
+
+
+class FakeContext:
+    """Stands for a quantum's Butler: one dataset for each input reference."""
+
+    def __init__(self, datasets: dict[str, Any]) -> None:
+        self.datasets = datasets
+        self.quantum = SimpleNamespace(dataId={"visit": 2026112200007, "band": "i"})
+        self.written: Struct | None = None
+
+    def get(self, refs: object) -> dict[str, Any]:
+        """Return all inputs."""
+        return self.datasets
+
+    def put(self, result: Struct, refs: object) -> None:
+        """Keep the outputs."""
+        self.written = result
+
+
+def run_quantum(n_exposures: int) -> FakeContext:
+    """Run the task's quantum on some exposures of one visit."""
+    image = make_image(make_scene(n_stars=4, shape=(300, 300)))
+    context = FakeContext(
+        {
+            "exposures": [image] * n_exposures,
+            "obs_infos": [make_obs_info()] * n_exposures,
+            "detectors": [DETECTOR] * n_exposures,
+        }
+    )
+    refs = [SimpleNamespace(dataId={"exposure": n}) for n in range(n_exposures)]
+    task: Any = CalibrateImageTask(config=CalibrateImageConfig())
+    task.runQuantum(context, SimpleNamespace(exposures=refs), SimpleNamespace())
+    return context
+
+
+def test_a_quantum_takes_the_one_exposure_and_the_band_of_its_visit() -> None:
+    """All outputs are written."""
+    written = run_quantum(1).written
+    assert written is not None
+    assert set(written.getDict()) == {"exposure", "background", "stars", "metrics"}
+    assert written.exposure.band == "i"
+
+
+def test_a_visit_of_two_exposures_is_refused() -> None:
+    """Snaps are not combined, and the message says which visit has them."""
+    with pytest.raises(NotImplementedError, match=r"Visit 2026112200007 has the exposures \[0, 1\]"):
+        run_quantum(2)
 
 
 def test_the_visit_image_survives_a_file(tmp_path: pathlib.Path) -> None:

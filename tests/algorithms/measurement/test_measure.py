@@ -124,6 +124,33 @@ def test_nan_pixels_and_bad_columns_do_not_spread() -> None:
     assert len(measurement.detections) == scene.x.size
 
 
+def test_cosmic_rays_are_sharp_and_do_not_change_the_psf() -> None:
+    """Short bright strokes outnumber the stars and are told from them."""
+    scene = make_scene(n_stars=40)
+    rng = np.random.default_rng(8)
+    for x, y, length in zip(
+        rng.integers(10, 780, 100), rng.integers(10, 680, 100), rng.integers(1, 4, 100), strict=True
+    ):
+        scene.image[y, x : x + length] += 5000.0
+    measurement = measure(scene)
+    assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.02)
+    assert 90 <= np.count_nonzero(measurement.is_sharp) <= 105
+    index = match(measurement.shapes.x, measurement.shapes.y, scene)
+    assert measurement.is_sharp[index].sum() <= 3
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 100.0])
+def test_an_image_without_noise_is_no_accident(value: float) -> None:
+    """An image of one value, even 0, has that sky and no sources."""
+    image = np.full((256, 256), value, dtype=np.float32)
+    mask = np.zeros((256, 256, MASK_SCHEMA.mask_size), dtype=np.uint8)
+    with np.errstate(all="raise"):
+        measurement = measure_detector(image, variance=np.zeros_like(image), mask=mask, bits=BITS)
+    assert measurement.background.level == pytest.approx(value, abs=1e-4)
+    assert np.isnan(measurement.background.gradient) == (value == 0.0)
+    assert len(measurement.detections) == 0
+
+
 def test_an_image_all_masked_is_refused() -> None:
     """There is no sky to measure, and the error says so."""
     scene = make_scene(n_stars=0, shape=(200, 200))

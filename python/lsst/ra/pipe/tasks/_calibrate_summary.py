@@ -204,7 +204,7 @@ def _measurement_metrics(
         "n_psf_stars": psf.n_stars,
         "n_saturated_sources": int(np.count_nonzero(measurement.is_saturated)),
         "n_extended_sources": int(np.count_nonzero(selection.is_extended)),
-        "n_sharp_sources": int(np.count_nonzero(selection.is_sharp)),
+        "n_sharp_sources": int(np.count_nonzero(measurement.is_sharp)),
         "aperture_correction_ap12_ap17": correction,
     }
 

@@ -13,7 +13,7 @@ from ._photometry import APERTURE_RADII, AperturePhotometry, measure_apertures
 from ._pixels import DOUBTFUL, UNUSABLE, count_planes, find_bad_pixels, set_plane
 from ._psf import MoffatProfile, PsfMeasurement, measure_psf, render_moffat
 from ._shapes import Shapes, determinant_radius, ellipticity, measure_shapes
-from ._star_selection import StarSelection, isolated_sources, select_psf_stars
+from ._star_selection import StarSelection, isolated_sources, select_psf_stars, sharp_sources
 from ._star_table import make_star_table
 
 __all__ = (
@@ -49,5 +49,6 @@ __all__ = (
     "render_moffat",
     "select_psf_stars",
     "set_plane",
+    "sharp_sources",
     "undefined_metrics",
 )

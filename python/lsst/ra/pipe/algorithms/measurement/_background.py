@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ("BackgroundModel", "NoBackgroundError", "fit_background")
 
 import dataclasses
+import math
 
 import numba
 import numpy as np
@@ -66,9 +67,12 @@ class BackgroundModel:
 
     @property
     def gradient(self) -> float:
-        """Largest minus smallest model value over the median."""
+        """Largest minus smallest model value over the median; NaN if that is
+        0.
+        """
         mesh = self.evaluate_mesh()
-        return float((mesh.max() - mesh.min()) / abs(np.median(mesh)))
+        level = float(np.median(mesh))
+        return float(mesh.max() - mesh.min()) / abs(level) if level != 0.0 else math.nan
 
     def evaluate_mesh(self) -> npt.NDArray[np.float32]:
         """Evaluate the model in the centres of the mesh's cells.
@@ -118,6 +122,7 @@ def fit_background(
     bad: npt.NDArray[np.uint8],
     cell_size: int = 128,
     order: int = 6,
+    row_step: int = 1,
 ) -> BackgroundModel:
     """Fit a smooth model to the clipped mean of the sky in a mesh of cells.
 
@@ -138,6 +143,8 @@ def fit_background(
         Approximate side of a cell in pixels.
     order
         Highest order of the polynomial; lower when there are few cells.
+    row_step
+        Use every so many rows only, for a quick first look.
 
     Returns
     -------
@@ -150,9 +157,9 @@ def fit_background(
         Raised if no cell has enough good pixels.
     """
     cells_y, cells_x = (max(1, round(size / cell_size)) for size in image.shape)
-    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x)
+    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x, row_step)
     ny, nx = image.shape
-    good = n_good >= max(_MIN_CELL_FRACTION * ny * nx / (cells_y * cells_x), 8)
+    good = n_good >= max(_MIN_CELL_FRACTION * ny * nx / (cells_y * cells_x * row_step), 8)
     if not good.any():
         fraction = np.count_nonzero(bad) / bad.size
         raise NoBackgroundError(
@@ -190,7 +197,9 @@ def _fit_mesh(
     values, weights = level.ravel(), weight.ravel().copy()
     solution = np.zeros(len(terms))
     for _ in range(3):
-        solution, *_ = np.linalg.lstsq(design * weights[:, np.newaxis], values * weights, rcond=None)
+        weighted = design * np.square(weights)[:, np.newaxis]
+        # Normal equations are small; lstsq copes if they are degenerate.
+        solution, *_ = np.linalg.lstsq(weighted.T @ design, weighted.T @ values, rcond=None)
         residual = values - design @ solution
         scatter = _MAD_TO_SIGMA * np.median(np.abs(residual))
         weights[np.abs(residual) > max(_CELL_OUTLIER * scatter, 1e-6 * np.abs(values).max())] = 0.0
@@ -235,7 +244,7 @@ def _clipped_mean(values: np.ndarray, centre: float, sigma: float) -> tuple[floa
 
 @numba.njit(cache=True, nogil=True)
 def _mesh_statistics(
-    image: np.ndarray, bad: np.ndarray, cells_y: int, cells_x: int
+    image: np.ndarray, bad: np.ndarray, cells_y: int, cells_x: int, row_step: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover
     ny, nx = image.shape
     level = np.zeros((cells_y, cells_x))
@@ -247,7 +256,7 @@ def _mesh_statistics(
         for i in range(cells_x):
             x0, x1 = i * nx // cells_x, (i + 1) * nx // cells_x
             count = 0
-            for y in range(y0, y1):
+            for y in range(y0, y1, row_step):
                 for x in range(x0, x1):
                     buffer[count] = image[y, x]
                     count += bad[y, x] == 0

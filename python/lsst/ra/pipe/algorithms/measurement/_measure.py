@@ -20,11 +20,12 @@ from ._photometry import APERTURE_RADII, AperturePhotometry, measure_apertures
 from ._pixels import dilate, find_bad_pixels, set_plane
 from ._psf import PsfMeasurement, measure_psf
 from ._shapes import Shapes, measure_shapes
-from ._star_selection import StarSelection, isolated_sources, select_psf_stars
+from ._star_selection import StarSelection, isolated_sources, select_psf_stars, sharp_sources
 
 _SETTLED = 0.1
 _EDGE = 9.0
 _SOURCE = 4
+_FIRST_LOOK_ROWS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,9 @@ class DetectorMeasurement:
     is_saturated: npt.NDArray[np.bool_]
     """``(n,)`` whether a source's footprint holds a saturated pixel."""
 
+    is_sharp: npt.NDArray[np.bool_]
+    """``(n,)`` whether a source is more concentrated than a star can be."""
+
     is_edge: npt.NDArray[np.bool_]
     """``(n,)`` whether a source is within 9 pixels of the image's edge."""
 
@@ -201,6 +205,13 @@ def measure_detector(
     psf = measure_psf(
         subtracted, variance=variance, bad=bad, shapes=shapes, is_psf_star=selection.is_psf_star
     )
+    is_sharp = sharp_sources(
+        peak=shapes.peak,
+        core_flux=photometry.flux[0],
+        signal_to_noise=shapes.signal_to_noise,
+        is_psf_star=selection.is_psf_star,
+        noise=background.noise,
+    )
     sky = sky_bad[::4, ::4] == 0
     sky_variance = float(np.mean(variance[::4, ::4][sky], dtype=np.float64)) if sky.any() else float("nan")
     return DetectorMeasurement(
@@ -213,6 +224,7 @@ def measure_detector(
         selection=selection,
         psf=psf,
         is_saturated=is_saturated,
+        is_sharp=is_sharp,
         is_edge=is_edge,
     )
 
@@ -227,7 +239,7 @@ def _separate_sky(
     """
     factor = settings.detection_bin_factor
     cell_size, order = settings.background_cell_size, settings.background_order
-    background = fit_background(image, bad=bad, cell_size=cell_size, order=order)
+    background = fit_background(image, bad=bad, cell_size=cell_size, order=order, row_step=_FIRST_LOOK_ROWS)
     iteration = 0
     while True:
         subtracted = background.subtract_from(image)

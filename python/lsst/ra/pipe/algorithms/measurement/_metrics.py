@@ -123,7 +123,9 @@ _SOURCES = (
     MetricDefinition("n_psf_stars", int, "", "Stars used for the PSF."),
     MetricDefinition("n_saturated_sources", int, "", "Sources with a saturated pixel."),
     MetricDefinition("n_extended_sources", int, "", "Sources wider than a star."),
-    MetricDefinition("n_sharp_sources", int, "", "Sources narrower than a star: cosmic rays, hot pixels."),
+    MetricDefinition(
+        "n_sharp_sources", int, "", "Sources too concentrated for a star: cosmic rays, hot pixels."
+    ),
     MetricDefinition("n_saturated_pixels", int, "", "Pixels with the mask plane SAT."),
     MetricDefinition("aperture_correction_ap12_ap17", float, "", "Median ratio of the PSF stars' fluxes."),
 )

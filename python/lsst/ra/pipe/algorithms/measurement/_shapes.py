@@ -22,6 +22,7 @@ _TOLERANCE = 1e-4
 _WINDOW_SIGMAS = 4.0
 _MAX_WINDOW = 40
 _MIN_EIGENVALUE = 0.1
+_COLLAPSED = 0.25
 _MAX_SHIFT = 4.0
 
 
@@ -275,7 +276,13 @@ def _adaptive_moments(
             # The matched Gaussian: C = (M^-1 - W^-1)^-1.
             dm, dw = mxx * myy - mxy * mxy, wxx * wyy - wxy * wxy
             if not (mxx > 0.0 and myy > 0.0 and dm > 0.0):
-                break
+                # Narrower than a pixel, or all noise: come closer.
+                if dw < _COLLAPSED:
+                    converged = True
+                    break
+                wxx = wyy = max(0.5 * np.sqrt(dw), _MIN_EIGENVALUE)
+                wxy = 0.0
+                continue
             bxx, byy, bxy = myy / dm - wyy / dw, mxx / dm - wxx / dw, -mxy / dm + wxy / dw
             db = bxx * byy - bxy * bxy
             if not (db > 0.0 and bxx > 0.0):

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("StarSelection", "isolated_sources", "select_psf_stars")
+__all__ = ("StarSelection", "isolated_sources", "select_psf_stars", "sharp_sources")
 
 import dataclasses
 
@@ -21,7 +21,8 @@ _LOCUS_FRACTION = 0.3
 _LOCUS_HALF_WIDTH = 0.12
 _MIN_SCATTER = 0.012
 _CLIP = 3.0
-_SHARP = 0.75
+_SHARP = 2.0
+_SHARP_SIGNIFICANCE = 5.0
 _EXTENDED = 0.08
 
 
@@ -39,10 +40,6 @@ class StarSelection:
     is_extended: npt.NDArray[np.bool_]
     """``(n,)`` whether a source is wider than a star, by 8 per cent and three
     standard errors."""
-
-    is_sharp: npt.NDArray[np.bool_]
-    """``(n,)`` whether a source is narrower than three quarters of a star: a
-    cosmic ray or a hot pixel."""
 
 
 def isolated_sources(
@@ -133,7 +130,7 @@ def select_psf_stars(
     """
     n_sources = x.size
     nothing = np.zeros(n_sources, dtype=bool)
-    none = StarSelection(nothing, np.full(n_sources, np.nan), nothing, nothing)
+    none = StarSelection(nothing, np.full(n_sources, np.nan), nothing)
     measured = np.isfinite(radius) & (radius > _MIN_RADIUS) & usable
     candidate = measured & (signal_to_noise >= min_signal_to_noise)
     if np.count_nonzero(candidate) < min_stars:
@@ -163,8 +160,45 @@ def select_psf_stars(
         is_psf_star=member,
         expected_radius=np.exp(expected),
         is_extended=np.nan_to_num(excess, nan=0.0) > margin,
-        is_sharp=np.nan_to_num(excess, nan=0.0) < np.log(_SHARP),
     )
+
+
+def sharp_sources(
+    *,
+    peak: npt.NDArray[np.float64],
+    core_flux: npt.NDArray[np.float64],
+    signal_to_noise: npt.NDArray[np.float64],
+    is_psf_star: npt.NDArray[np.bool_],
+    noise: float,
+) -> npt.NDArray[np.bool_]:
+    """Tell which sources are more concentrated than light can be.
+
+    The peak pixel of a cosmic ray or a hot pixel holds over twice the share
+    of the flux around it that it holds in a star.
+
+    Parameters
+    ----------
+    peak
+        ``(n,)`` highest pixel of the sources.
+    core_flux
+        ``(n,)`` flux in a small aperture around them, in the same unit.
+    signal_to_noise
+        ``(n,)`` significance of the sources; below 5 none is sharp.
+    is_psf_star
+        ``(n,)`` which of them are stars; if none is, no source is sharp.
+    noise
+        Standard deviation of a pixel of sky; a peak must stand out by five.
+
+    Returns
+    -------
+    sharp
+        ``(n,)`` array, `True` for such sources.
+    """
+    if not is_psf_star.any():
+        return np.zeros(peak.size, dtype=bool)
+    stellar = float(np.median(peak[is_psf_star] / core_flux[is_psf_star]))
+    excess = peak - _SHARP * stellar * core_flux
+    return (excess > _SHARP_SIGNIFICANCE * noise) & (signal_to_noise > _SHARP_SIGNIFICANCE)
 
 
 def _mode(values: npt.NDArray[np.float64]) -> float:

@@ -23,7 +23,7 @@ _FLAGS = {
     "is_blended": "Split from a neighbour.",
     "is_shape_failed": "The adaptive moments did not converge; the position is that of the detection.",
     "is_extended": "Wider than a star by 8 per cent and three standard errors.",
-    "is_sharp": "Narrower than three quarters of a star: cosmic ray or hot pixel.",
+    "is_sharp": "More concentrated than a star can be: cosmic ray or hot pixel.",
     "is_psf_star": "Used to measure the PSF.",
 }
 
@@ -87,7 +87,7 @@ def make_star_table(
         "is_blended": measurement.detections.is_blended,
         "is_shape_failed": ~shapes.converged,
         "is_extended": measurement.selection.is_extended,
-        "is_sharp": measurement.selection.is_sharp,
+        "is_sharp": measurement.is_sharp,
         "is_psf_star": measurement.selection.is_psf_star,
     }
     for name, description in _FLAGS.items():

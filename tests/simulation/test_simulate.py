@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pydantic
 import pytest
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
+from astropy.table import Table
 from astropy.time import Time
 from lsst.ra.pipe.camera import UnknownDetectorError, load_camera, read_raw
 from lsst.ra.pipe.camera.calibrations import (
@@ -135,6 +136,17 @@ def test_calibrations_fit_their_detector(result: SimulationResult) -> None:
             assert image.mask.get("BAD").sum() > 500
     assert {c.dataset_type for c in result.calibrations} == {"bias", "dark", "flat", *tables}
     assert {c.physical_filter for c in result.calibrations} == {None, "r_57"}
+
+
+def test_manifest_lists_every_calibration(result: SimulationResult) -> None:
+    """Paths are relative to the manifest and data IDs are complete."""
+    rows = Table.read(result.manifest, format="ascii.ecsv")
+    found = {
+        ((result.manifest.parent / row["path"]).resolve(), row["dataset_type"], int(row["detector"]))
+        for row in rows
+    }
+    assert found == {(c.path.resolve(), c.dataset_type, c.detector) for c in result.calibrations}
+    assert set(rows["instrument"]) == {"LSSTCam"}
 
 
 @pytest.mark.parametrize("index", range(len(DETECTORS)))

@@ -6,6 +6,7 @@
 """LSSTCam-format raw files with known truth."""
 
 from ._calibrations import SimulatedCalibration
+from ._compare import DetectorComparison, compare_with_truth
 from ._config import BAND_PHOTOMETRY, BandPhotometry, SimulationConfig
 from ._optics import vignetting
 from ._psf import PsfField, RadialProfile, add_objects, kolmogorov_profile, moffat_profile
@@ -16,6 +17,7 @@ __all__ = (
     "BANDS",
     "BAND_PHOTOMETRY",
     "BandPhotometry",
+    "DetectorComparison",
     "ProgressCallback",
     "PsfField",
     "RadialProfile",
@@ -25,6 +27,7 @@ __all__ = (
     "SimulationResult",
     "SkyCatalog",
     "add_objects",
+    "compare_with_truth",
     "kolmogorov_profile",
     "moffat_profile",
     "simulate",

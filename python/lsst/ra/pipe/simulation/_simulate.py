@@ -28,6 +28,7 @@ from ._config import SimulationConfig
 from ._detector import DetectorTruth, ObservedObjects, render, view_detector
 from ._exposures import SimulatedExposure, plan_exposures
 from ._headers import amplifier_header, primary_header, raw_file_name
+from ._manifest import write_manifest
 from ._random import Stream, random_stream
 from ._sky import BANDS, SkyCatalog
 from ._write import atomic_path, write_raw, write_table
@@ -65,6 +66,8 @@ class SimulationResult:
     """Raw files, by exposure, then by detector as configured."""
     calibrations: tuple[SimulatedCalibration, ...]
     """Master calibrations, by detector."""
+    manifest: pathlib.Path
+    """List of the calibrations, from which a repository is filled."""
     truth: pathlib.Path
     """Table with one row per exposure and detector."""
     object_truth: tuple[pathlib.Path, ...]
@@ -146,9 +149,11 @@ def simulate(
     truth = out / "truth" / "detectors.parquet"
     rows = [result.truth[i] for i in range(len(exposures)) for result in ordered]
     write_table(truth, pa.Table.from_pylist(rows))
+    calibrations = tuple(c for result in ordered for c in result.calibrations)
     return SimulationResult(
         raws=tuple(result.raws[i] for i in range(len(exposures)) for result in ordered),
-        calibrations=tuple(c for result in ordered for c in result.calibrations),
+        calibrations=calibrations,
+        manifest=write_manifest(out, calibrations, instrument=config.instrument),
         truth=truth,
         object_truth=tuple(path for result in ordered for path in result.objects),
         reference_catalog=catalog,

@@ -32,8 +32,9 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < ($(subst .,$(comma),$(M
 
 # The quick tests come first, so that a plain mistake shows at once.
 QUICK_TESTS := $(wildcard tests/test_imports.py tests/camera tests/algorithms)
+TEST_FILES := $(wildcard tests/*/test_*.py tests/*/*/test_*.py)
 OTHER_TESTS := $(filter-out $(QUICK_TESTS),\
-	$(wildcard tests/test_*.py) $(patsubst %/,%,$(sort $(dir $(wildcard tests/*/test_*.py tests/*/*/test_*.py)))))
+	$(wildcard tests/test_*.py) $(sort $(foreach file,$(TEST_FILES),tests/$(word 2,$(subst /, ,$(file))))))
 
 .PHONY: help
 help: ## Say what there is to make.

@@ -136,7 +136,7 @@ def _collect_plots(butler: Butler, directory: pathlib.Path) -> list[str]:
         collections=_OUTPUT, name=["rapid_*_plot", "rapid_exposure_summary"], limit=None
     )
     directory.mkdir(parents=True, exist_ok=True)
-    paths = butler.retrieve_artifacts(
+    paths = butler.retrieveArtifacts(
         refs, str(directory), transfer="copy", preserve_path=False, overwrite=True
     )
     return sorted(path.ospath for path in paths)
@@ -155,7 +155,8 @@ To see what is in the repository:
   butler query-datasets {directory}/repo --collections {_OUTPUT}
 To run the pipeline yourself, with pipetask:
   pipetask run -b {directory}/repo -p '{_PIPELINE}' -i LSSTCam/defaults -o u/$USER/test \\
-    -d "instrument='LSSTCam' AND exposure={exposures[0]} AND detector IN (90..98)" --register-dataset-types""",
+    -d "instrument='LSSTCam' AND exposure={exposures[0]} AND detector in (90..98)" \\
+    --register-dataset-types""",
         soft_wrap=True,
         highlight=False,
     )

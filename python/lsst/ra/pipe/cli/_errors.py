@@ -12,20 +12,12 @@ from collections.abc import Callable
 
 import click
 
-from lsst.daf.butler import DataIdError, MissingCollectionError, MissingDatasetTypeError
+from lsst.daf.butler import ButlerUserError
 from lsst.daf.butler.registry import RegistryError
 from lsst.pex.config import FieldValidationError
+from lsst.pipe.base.pipeline_graph import PipelineGraphError
 
-_EXPECTED = (
-    DataIdError,
-    FieldValidationError,
-    FileNotFoundError,
-    MissingCollectionError,
-    MissingDatasetTypeError,
-    PermissionError,
-    RegistryError,
-    ValueError,
-)
+_EXPECTED = (ButlerUserError, FieldValidationError, OSError, PipelineGraphError, RegistryError, ValueError)
 
 
 def expected_errors[**P, R](command: Callable[P, R]) -> Callable[P, R]:

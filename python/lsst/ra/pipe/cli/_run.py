@@ -72,15 +72,16 @@ def run(
     What has run before, with the same configuration, is not run again.  Exits
     with 1 when any quantum failed; the others are done all the same.
     """
+    inputs = inputs or (f"{instrument}/defaults",)
     if detectors is None:
-        detectors = _detectors_with_raws(repository, instrument, exposures)
+        detectors = _detectors_with_raws(repository, instrument, exposures, inputs)
     request = RunRequest(
         repository=repository,
         pipeline=pipeline,
         instrument=instrument,
         exposures=exposures,
         detectors=detectors,
-        inputs=inputs or (f"{instrument}/defaults",),
+        inputs=inputs,
         output=output,
         config_overrides=tuple(_parse_override(text) for text in config),
     )
@@ -152,19 +153,17 @@ def _parse_override(text: str) -> tuple[str, str, Any]:
     return label, field, value
 
 
-def _detectors_with_raws(repository: str, instrument: str, exposures: tuple[int, ...]) -> tuple[int, ...]:
+def _detectors_with_raws(
+    repository: str, instrument: str, exposures: tuple[int, ...], inputs: tuple[str, ...]
+) -> tuple[int, ...]:
+    """Return the detectors of which any of the exposures has a raw."""
+    found: set[int] = set()
     with open_repository(repository) as butler:
-        found: set[int] = set()
         for exposure in exposures:
             refs = butler.query_datasets(
-                "raw",
-                collections="*",
-                find_first=False,
-                instrument=instrument,
-                exposure=exposure,
-                explain=False,
+                "raw", inputs, instrument=instrument, exposure=exposure, explain=False, limit=None
             )
             if not refs:
-                raise ValueError(f"{repository} has no raw of {instrument} exposure {exposure}.")
+                raise ValueError(f"{repository} has no raw of {instrument} exposure {exposure} in {inputs}.")
             found.update(int(ref.dataId["detector"]) for ref in refs)
     return tuple(sorted(found))

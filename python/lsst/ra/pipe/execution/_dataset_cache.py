@@ -63,6 +63,11 @@ class DatasetCache:
             Identifier of the dataset.
         component
             Name of the component, if the dataset is one.
+
+        Returns
+        -------
+        dataset
+            The dataset itself, not a copy.
         """
         with self._lock:
             entry = self._datasets.get((dataset_id, component))
@@ -151,6 +156,11 @@ class ReadThroughButler(CachingLimitedButler):
             cached.
         storageClass
             Storage class to return instead of the dataset type's own.
+
+        Returns
+        -------
+        dataset
+            The dataset; shared, if it is a calibration.
         """
         name, component = ref.datasetType.nameAndComponent()
         if name not in self._calibration_types or parameters or storageClass is not None:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-__all__ = ("create_repository", "open_repository", "register_instrument")
+__all__ = ("create_repository", "make_raw_dataset_type", "open_repository", "register_instrument")
 
 import logging
 from collections.abc import Iterable
 
-from lsst.daf.butler import Butler, CollectionType, Config
+from lsst.daf.butler import Butler, CollectionType, Config, DatasetType, DimensionUniverse
 from lsst.pipe.base import Instrument
 from lsst.resources import ResourcePath, ResourcePathExpression
 
@@ -75,6 +75,11 @@ def open_repository(root: ResourcePathExpression, *, writeable: bool = False) ->
     writeable
         Whether to allow changes.
 
+    Returns
+    -------
+    butler
+        Client of the repository.
+
     Raises
     ------
     FileNotFoundError
@@ -108,6 +113,7 @@ def register_instrument(butler: Butler, name: str) -> Instrument:
     """
     instrument = Instrument.from_string(name)
     instrument.register(butler.registry)
+    butler.registry.registerDatasetType(make_raw_dataset_type(instrument, butler.dimensions))
     raws = instrument.makeDefaultRawIngestRunName()
     calibrations = instrument.makeCalibrationCollectionName()
     reference_catalogs = instrument.makeRefCatCollectionName()
@@ -118,3 +124,29 @@ def register_instrument(butler: Butler, name: str) -> Instrument:
     if butler.collections.register(umbrella, CollectionType.CHAINED):
         butler.collections.redefine_chain(umbrella, [raws, calibrations, reference_catalogs])
     return instrument
+
+
+def make_raw_dataset_type(instrument: Instrument, universe: DimensionUniverse) -> DatasetType:
+    """Make the dataset type of an instrument's raws.
+
+    Parameters
+    ----------
+    instrument
+        The instrument, one of this package.
+    universe
+        Dimensions of the repository.
+
+    Returns
+    -------
+    dataset_type
+        The dataset type ``raw``.
+
+    Raises
+    ------
+    TypeError
+        Raised if the instrument does not say what its raws are.
+    """
+    if instrument.raw_definition is None:
+        raise TypeError(f"{type(instrument).__name__} has no raw_definition; its raws cannot be ingested.")
+    name, dimensions, storage_class = instrument.raw_definition
+    return DatasetType(name, dimensions, storage_class, universe=universe)

@@ -43,6 +43,11 @@ def make_exposure_record(obs_info: ObservationInfo, universe: DimensionUniverse)
     universe
         Dimensions of the repository.
 
+    Returns
+    -------
+    record
+        The record, not yet in any registry.
+
     Raises
     ------
     RawMetadataError
@@ -106,6 +111,11 @@ def make_day_obs_record(obs_info: ObservationInfo, universe: DimensionUniverse) 
         Translated header, with ``observing_day`` (YYYYMMDD) and its offset.
     universe
         Dimensions of the repository.
+
+    Returns
+    -------
+    record
+        The record, not yet in any registry.
     """
     timespan = None
     if obs_info.observing_day is not None and obs_info.observing_day_offset is not None:
@@ -126,6 +136,11 @@ def make_group_record(obs_info: ObservationInfo, universe: DimensionUniverse) ->
         Translated header.
     universe
         Dimensions of the repository.
+
+    Returns
+    -------
+    record
+        The record, not yet in any registry.
     """
     record: DimensionRecord = universe["group"].RecordClass(
         instrument=obs_info.instrument, name=obs_info.exposure_group

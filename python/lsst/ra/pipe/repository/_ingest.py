@@ -20,7 +20,6 @@ from lsst.daf.butler import (
     CollectionType,
     DatasetIdGenEnum,
     DatasetRef,
-    DatasetType,
     DimensionRecord,
     FileDataset,
 )
@@ -28,6 +27,7 @@ from lsst.pipe.base import Instrument
 from lsst.ra.pipe.camera import HeaderError, RawFileError, read_raw_metadata, translate_header
 from lsst.resources import ResourcePath, ResourcePathExpression
 
+from ._create import make_raw_dataset_type
 from ._dimension_records import (
     RawMetadataError,
     make_day_obs_record,
@@ -144,11 +144,7 @@ def _ingest_exposure(
         butler.registry.syncDimensionData("group", make_group_record(first, butler.dimensions))
         butler.registry.syncDimensionData("exposure", record)
     butler.collections.register(run, CollectionType.RUN)
-    assert instrument.raw_definition is not None, "Every instrument of this package defines its raws."
-    name, dimensions, storage_class = instrument.raw_definition
-    dataset_type = DatasetType(name, dimensions, storage_class, universe=butler.dimensions)
-    butler.registry.registerDatasetType(dataset_type)
-
+    dataset_type = make_raw_dataset_type(instrument, butler.dimensions)
     datasets: dict[DatasetRef, FileDataset] = {}
     for path, obs_info in files:
         data_id = butler.registry.expandDataId(

@@ -42,7 +42,7 @@ class DetectorComparison:
     sky: float
     """Measured sky level, electron."""
     true_sky: float
-    """Median expected sky level, electron."""
+    """Mean expected sky level, vignetting included, electron."""
     position_offset: float
     """Median distance of the PSF stars from their true places, pixels."""
     n_matched: int
@@ -64,6 +64,11 @@ def compare_with_truth(
         The dataset ``single_visit_star_unstandardized``.
     simulation
         Directory that `simulate` wrote.
+
+    Returns
+    -------
+    comparison
+        Measured and true values.
 
     Raises
     ------

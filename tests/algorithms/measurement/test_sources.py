@@ -12,6 +12,7 @@ import pytest
 from lsst.ra.pipe.algorithms.measurement import (
     DOUBTFUL,
     UNUSABLE,
+    _detection,
     detect_sources,
     ellipticity,
     isolated_sources,
@@ -33,6 +34,21 @@ def test_stars_are_found_once_and_in_their_place() -> None:
     index = match(found.x, found.y, scene, radius=1.0)
     assert len(found) == scene.x.size
     assert sorted(index) == list(range(scene.x.size))
+
+
+def test_a_field_too_rich_to_deblend_is_detected_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the deblender gives up, blended sources stay one."""
+    image = np.random.default_rng(6).normal(0, 10, (200, 200))
+    for x in range(20, 190, 9):
+        add_stamp(image, 1e5 * moffat_stamp(0, 0, fwhm=4.0, half=30), x, 100)
+
+    def detect() -> int:
+        bad = np.zeros(image.shape, dtype=np.uint8)
+        return len(detect_sources(image.astype(np.float32), bad=bad, noise=np.full((1, 1), 10.0)))
+
+    assert detect() == 19
+    monkeypatch.setattr(_detection, "_SUB_OBJECTS", 8)
+    assert 1 <= detect() < 19
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

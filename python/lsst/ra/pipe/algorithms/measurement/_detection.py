@@ -19,8 +19,10 @@ import sep
 from ._pixels import bin_signal_to_noise
 
 _MIN_PIXELS = 2
-_DEBLEND_LEVELS = 16
-_DEBLEND_CONTRAST = 0.005
+_DEBLEND_LEVELS = 32
+# Relative to the whole blend: SourceExtractor's 0.005 leaves long chains of
+# stars in one piece.
+_DEBLEND_CONTRAST = 0.0005
 _PIXEL_STACK = 2_000_000
 _SUB_OBJECTS = 8192
 

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import astropy.units as u
 import numpy as np
 from astro_metadata_translator import ObservationInfo
+
 from lsst.images import (
     BackgroundMap,
     DetectorFrame,

@@ -22,6 +22,7 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 from astro_metadata_translator import ObservationInfo
+
 from lsst.images import Box, DetectorFrame, Mask, ObservationSummaryStats, SkyProjection
 
 from ..algorithms.measurement import MASK_FRACTION_PLANES, DetectorMeasurement, count_planes

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import astropy.units as u
 from astro_metadata_translator import ObservationInfo
+
 from lsst.images.cameras import Detector
 from lsst.pipe.base import (
     InputQuantizedConnection,
@@ -145,7 +146,7 @@ class DetectorMetricsTask(PipelineTask):
         """
         if unknown := undefined_metrics(measured):
             raise ValueError(f"DETECTOR_METRICS does not define the metrics {unknown}.")
-        values = {**exposure_facts(obs_info), **measured}
+        values = {**_exposure_facts(obs_info), **measured}
         values.update(
             instrument=detector.instrument,
             visit=visit,
@@ -160,7 +161,7 @@ class DetectorMetricsTask(PipelineTask):
         return Struct(metrics=metrics)
 
 
-def exposure_facts(obs_info: ObservationInfo) -> dict[str, float | int | str | None]:
+def _exposure_facts(obs_info: ObservationInfo) -> dict[str, float | int | str | None]:
     """Take the facts that are metrics from an observation's description.
 
     Parameters

@@ -26,11 +26,17 @@ def pipeline(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def repository(tmp_path: pathlib.Path) -> Butler:
+def root(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Directory of the repository."""
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def repository(root: pathlib.Path) -> Butler:
     """Repository with numbers for three detectors of an exposure with a visit
     and of one without.
     """
-    butler = create_repository(tmp_path / "repo", instruments=["lsst.ra.pipe.camera.LsstCam"])
+    butler = create_repository(root, instruments=["lsst.ra.pipe.camera.LsstCam"])
     number = DatasetType(
         "number", ("instrument", "exposure", "detector"), "StructuredDataDict", universe=butler.dimensions
     )
@@ -79,11 +85,11 @@ def _certify_factor(butler: Butler) -> None:
 
 
 @pytest.fixture
-def read(repository: Butler) -> Callable[..., object]:
+def read(root: pathlib.Path) -> Callable[..., object]:
     """Read an output as a user would, with a new client."""
 
     def get(dataset_type: str, collection: str, **data_id: int) -> object:
-        butler = Butler.from_config(repository._config.configDir, collections=[collection])
-        return butler.get(dataset_type, instrument="LSSTCam", **data_id)
+        butler = Butler.from_config(root, collections=[collection])
+        return butler.get(dataset_type, {"instrument": "LSSTCam", **data_id})
 
     return get

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from arithmetic_pipeline import DETECTORS, EXPOSURE, replace_number
 from lsst.daf.butler import Butler
-from lsst.ra.pipe.execution import RunRequest, run_exposures
+from lsst.ra.pipe.execution import ImageReport, RunRequest, run_exposures
 
 
-def make_request(repository: Butler, pipeline: str) -> RunRequest:
+def make_request(root: pathlib.Path, pipeline: str) -> RunRequest:
     """Ask for all detectors of the exposure."""
     return RunRequest(
-        repository=str(repository._config.configDir),
+        repository=str(root),
         pipeline=pipeline,
         instrument="LSSTCam",
         exposures=(EXPOSURE,),
@@ -23,10 +25,10 @@ def make_request(repository: Butler, pipeline: str) -> RunRequest:
     )
 
 
-def test_worker_processes_share_the_work(repository: Butler, pipeline: str) -> None:
+def test_worker_processes_share_the_work(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
     """Two real processes write one repository; the gathering sees it all."""
-    seen = []
-    reports = run_exposures(make_request(repository, pipeline), processes=2, on_report=seen.append)
+    seen: list[ImageReport] = []
+    reports = run_exposures(make_request(root, pipeline), processes=2, on_report=seen.append)
     assert reports == seen
     assert sorted(r.detector for r in reports if r.detector is not None) == list(DETECTORS)
     assert not any(report.failed for report in reports)
@@ -34,19 +36,21 @@ def test_worker_processes_share_the_work(repository: Butler, pipeline: str) -> N
     assert total == {"value": 2.0 * sum(DETECTORS), "n": 3}
 
 
-def test_one_bad_detector_stops_no_other(repository: Butler, pipeline: str) -> None:
+def test_one_bad_detector_stops_no_other(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
     """The others are done and gathered; the report says which failed."""
     replace_number(repository, EXPOSURE, 94, -1.0)
-    reports = run_exposures(make_request(repository, pipeline), processes=2)
+    reports = run_exposures(make_request(root, pipeline), processes=2)
     assert [report.detector for report in reports if report.failed] == [94]
     total = repository.get("total", instrument="LSSTCam", visit=EXPOSURE, collections="u/test")
     assert total["n"] == 2
 
 
-def test_worker_that_dies_is_a_failure_of_its_image(repository: Butler, pipeline: str) -> None:
+def test_worker_that_dies_is_a_failure_of_its_image(
+    root: pathlib.Path, repository: Butler, pipeline: str
+) -> None:
     """A killed process costs its own image, not the run."""
     replace_number(repository, EXPOSURE, 94, float("inf"))
-    reports = run_exposures(make_request(repository, pipeline), processes=2)
+    reports = run_exposures(make_request(root, pipeline), processes=2)
     failed = {report.detector: report for report in reports if report.failed}
     assert list(failed) == [94]
     assert failed[94].first_failure is not None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import pathlib
 
+import numpy as np
 import pytest
 from astropy.table import Table
-from lsst.daf.butler import Butler
+from astropy.time import Time
+from lsst.daf.butler import Butler, Timespan
 from lsst.daf.butler.registry import ConflictingDefinitionError
 from lsst.ra.pipe.camera import load_camera
 from lsst.ra.pipe.camera.calibrations import Defects, DetectorIdentity
@@ -20,7 +22,7 @@ def write_manifest(directory: pathlib.Path, **changes: object) -> pathlib.Path:
     """Write defects of detector 94 and a manifest of them."""
     directory.mkdir(exist_ok=True)
     detector = load_camera("LSSTCam")[94]
-    defects = Defects(boxes=[[10, 20, 3, 4]], detector=DetectorIdentity.of(detector))
+    defects = Defects(boxes=np.array([[10, 20, 3, 4]]), detector=DetectorIdentity.of(detector))
     defects.write(directory / "defects_094.fits", overwrite=True)
     entry = {
         "path": "defects_094.fits",
@@ -41,8 +43,7 @@ def test_certified_calibration_is_found_within_its_validity(butler: Butler, tmp_
     report = certify_calibrations(butler, write_manifest(tmp_path / "night1"))
     assert [ref.run for ref in report.certified] == ["LSSTCam/calib/night1"]
     [association] = butler.registry.queryDatasetAssociations("defects", collections=["LSSTCam/calib"])
-    assert association.timespan.begin.isot.startswith("2026-01-01")
-    assert association.timespan.end is None
+    assert association.timespan == Timespan(Time("2026-01-01T00:00:00", scale="tai"), None)
     assert butler.get(association.ref).boxes.tolist() == [[10, 20, 3, 4]]
 
 

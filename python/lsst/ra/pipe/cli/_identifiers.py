@@ -12,7 +12,7 @@ import re
 import click
 
 
-class IdentifierRange(click.ParamType):
+class IdentifierRange(click.ParamType[tuple[int, ...]]):
     """Numbers in the form of a Butler data query: ``90..98``, ``1,5,7..9``."""
 
     name = "ids"

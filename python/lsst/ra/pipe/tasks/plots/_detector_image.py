@@ -1,0 +1,160 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("plot_detector_image",)
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from ._detector_data import DetectorPlotData, column
+from ._stretch import find_stretch
+from ._style import (
+    COLORS,
+    add_colorbar,
+    add_facts,
+    add_title,
+    format_value,
+    make_figure,
+    style_axes,
+)
+
+_WIDTH, _SIDE = 920, 770
+_LEFT, _BOTTOM, _TOP = 62, 92, 82
+
+
+def plot_detector_image(data: DetectorPlotData) -> Figure:
+    """Show the image of a detector with its amplifiers and PSF stars.
+
+    Parameters
+    ----------
+    data
+        Image, sources and metrics of the detector.
+
+    Returns
+    -------
+    figure
+        The image in the frame of its pixels (y upward), the sky at the foot
+        of an asinh scale, pixels without data coloured.
+    """
+    ny, nx = data.shape
+    side = _SIDE / max(nx, ny)
+    height = round(_BOTTOM + ny * side + _TOP)
+    figure = make_figure(width=_WIDTH, height=height)
+    box = (_LEFT / _WIDTH, _BOTTOM / height, nx * side / _WIDTH, ny * side / height)
+    axes = figure.add_axes(box, facecolor=COLORS["sky"])  # seen where there are no data
+    stretch = find_stretch(data.image)
+    axes.imshow(
+        stretch.grey(data.image),
+        extent=data.extent,
+        origin="lower",
+        interpolation="nearest",
+        aspect="auto",
+    )
+    _draw_amplifiers(axes, data)
+    _draw_stars(axes, data)
+    _draw_compass(axes, data)
+    axes.set_xlim(-0.5, nx - 0.5)
+    axes.set_ylim(-0.5, ny - 0.5)
+    style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
+    add_colorbar(
+        figure,
+        ScalarMappable(stretch.norm, "gray"),
+        (box[0] + box[2] + 8 / _WIDTH, box[1], 14 / _WIDTH, box[3]),
+        label=f"signal - {stretch.sky:,.0f} (electron per pixel)",
+        ticks=stretch.ticks,
+    )
+    add_title(figure, data.title, subject="image", left=_LEFT / _WIDTH)
+    add_facts(figure, _facts(data), left=_LEFT / _WIDTH, bottom=14 / height)
+    return figure
+
+
+def _facts(data: DetectorPlotData) -> list[tuple[str, str]]:
+    """Return the headline metrics."""
+    return [
+        ("PSF FWHM", format_value(data.metric("psf_fwhm_arcsec"), ".2f", "″")),
+        ("PSF ellipticity", format_value(data.metric("psf_e"), ".3f")),
+        ("sky (electron)", format_value(data.metric("sky_electron"), ",.0f")),
+        ("noise (electron)", format_value(data.metric("sky_noise_electron"), ".1f")),
+        ("sources", format_value(data.metric("n_sources"), ",.0f")),
+        ("PSF stars", format_value(data.metric("n_psf_stars"), ",.0f")),
+        ("saturated pixels", format_value(100.0 * data.metric("mask_fraction_sat"), ".3f", " %")),
+    ]
+
+
+def _draw_amplifiers(axes: Axes, data: DetectorPlotData) -> None:
+    """Draw the amplifiers' borders and write their names at their ends."""
+    ny, nx = data.shape
+    borders = []
+    for amplifier in data.detector.amplifiers:
+        x, y = amplifier.bbox.x, amplifier.bbox.y
+        left, right, low, high = x.start - 0.5, x.stop - 0.5, y.start - 0.5, y.stop - 0.5
+        if right < nx - 0.5:
+            borders.append([(right, low), (right, high)])
+        if high < ny - 0.5:
+            borders.append([(left, high), (right, high)])
+        upper = low + high > ny
+        axes.text(
+            0.5 * (left + right),
+            high - 0.008 * ny if upper else low + 0.008 * ny,
+            amplifier.name,
+            color=COLORS["sky"],
+            fontsize=8,
+            fontweight="bold",
+            ha="center",
+            va="top" if upper else "bottom",
+        )
+    axes.add_collection(LineCollection(borders, colors=COLORS["sky"], linewidths=0.6, alpha=0.7))
+
+
+def _draw_stars(axes: Axes, data: DetectorPlotData) -> None:
+    """Circle the PSF stars."""
+    chosen = data.is_psf_star
+    axes.plot(
+        column(data.stars, "x")[chosen],
+        column(data.stars, "y")[chosen],
+        linestyle="none",
+        marker="o",
+        markersize=11,
+        markerfacecolor="none",
+        markeredgecolor=COLORS["orange"],
+        markeredgewidth=1.1,
+    )
+    count = np.count_nonzero(chosen)
+    axes.text(
+        0.995,
+        1.006,
+        f"○ PSF stars: {count}" if count else "no PSF stars",
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=9,
+        color=COLORS["vermilion"],
+    )
+
+
+def _draw_compass(axes: Axes, data: DetectorPlotData) -> None:
+    """Draw north and east, if the sources' positions tell."""
+    gradient = data.sky_gradient
+    if gradient is None or abs(np.linalg.det(gradient)) < 1e-12:
+        return
+    ny, nx = data.shape
+    length = 0.055 * max(nx, ny)
+    centre = np.array([nx, ny]) - 2.0 * length
+    steps = np.linalg.inv(gradient)
+    for step, name in zip(steps.T, "EN", strict=True):
+        arm = length * step / np.hypot(*step)
+        axes.annotate(
+            "",
+            xy=tuple(centre + arm),
+            xytext=tuple(centre),
+            arrowprops={"arrowstyle": "->", "color": COLORS["orange"], "linewidth": 1.4, "shrinkA": 0},
+        )
+        x, y = centre + 1.25 * arm
+        axes.text(x, y, name, color=COLORS["orange"], fontsize=10, ha="center", va="center")

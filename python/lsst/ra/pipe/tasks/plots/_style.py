@@ -1,0 +1,308 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""What the plots share: size, colours, titles, numbers in words."""
+
+from __future__ import annotations
+
+__all__ = (
+    "COLORS",
+    "VALUE_COLORS",
+    "PlotFigure",
+    "PlotTitle",
+    "add_colorbar",
+    "add_facts",
+    "add_title",
+    "format_value",
+    "make_figure",
+    "make_title",
+    "round_ticks",
+    "say_no_data",
+    "style_axes",
+)
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_DPI = 100
+_MAX_TICKS = 5
+
+COLORS: Mapping[str, str] = MappingProxyType(
+    {
+        "blue": "#0072B2",
+        "sky": "#56B4E9",
+        "orange": "#E69F00",
+        "vermilion": "#D55E00",
+        "green": "#009E73",
+        "grey": "#8A8A8A",
+        "light": "#D9D9D9",
+        "ink": "#222222",
+    }
+)
+"""Colours that the colour-blind can tell apart (Okabe and Ito 2008, "Color
+Universal Design"), and greys."""
+
+VALUE_COLORS = ListedColormap(colormaps["viridis"].colors[230::-1], name="ra_pipe_values")  # type: ignore[attr-defined]
+"""Colours of values from small to large: viridis, dark for large, without its
+pale end, which would be hard to see on white."""
+
+
+class PlotFigure(Figure):
+    """Figure that is written as PNG in half the time.
+
+    The files are a little larger: the strongest compression is not worth
+    waiting for.
+    """
+
+    def savefig(self, fname: Any, *, transparent: bool | None = None, **kwargs: Any) -> None:
+        """Write the figure into a file.
+
+        Parameters
+        ----------
+        fname
+            Path or binary file object.
+        transparent
+            Whether the background is transparent.
+        **kwargs
+            More arguments of `matplotlib.figure.Figure.savefig`.
+        """
+        is_path = isinstance(fname, str | os.PathLike)
+        suffix = os.path.splitext(os.fspath(fname))[1] if is_path else ".png"
+        if (kwargs.get("format") or suffix[1:]) == "png":
+            kwargs.setdefault("pil_kwargs", {"compress_level": 1})
+        super().savefig(fname, transparent=transparent, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotTitle:
+    """Two lines at the head of a plot."""
+
+    main: str
+    """What was observed, for example the observation's name."""
+
+    details: str = ""
+    """How it was observed: filter, exposure time, target."""
+
+
+def make_title(metrics: Mapping[str, Any], *, detector: str = "") -> PlotTitle:
+    """Name an observation by what its metrics say about it.
+
+    Parameters
+    ----------
+    metrics
+        ``rapid_detector_metrics`` of one detector, or a row of
+        ``rapid_exposure_detectors``.
+    detector
+        Name of the detector, if the plot is of one.
+
+    Returns
+    -------
+    title
+        Instrument, day and sequence number; filter, exposure time, target,
+        airmass and reason as far as they are known.
+    """
+    main = f"{metrics.get('instrument', '')} {metrics.get('day_obs', '')} seq {metrics.get('seq_num', '')}"
+    details = [
+        str(metrics.get("physical_filter", "")),
+        format_value(metrics.get("exposure_time_second"), "g", " s"),
+        str(metrics.get("target", "")),
+        "airmass " + format_value(metrics.get("airmass"), ".2f"),
+        str(metrics.get("observation_reason", "")),
+    ]
+    known = [detail for detail in details if detail and not detail.endswith("-")]
+    return PlotTitle(f"{main}   {detector}".strip(), " · ".join(known))
+
+
+def make_figure(*, width: int, height: int) -> PlotFigure:
+    """Make an empty figure without pyplot's global state.
+
+    Parameters
+    ----------
+    width, height
+        Size in pixels.
+
+    Returns
+    -------
+    figure
+        The figure. Place its axes by hand: matplotlib's layout engines draw
+        everything twice.
+    """
+    return PlotFigure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+
+
+def add_title(figure: Figure, title: PlotTitle, *, subject: str, left: float) -> None:
+    """Write the title.
+
+    Parameters
+    ----------
+    figure
+        Figure to write into.
+    title
+        The title.
+    subject
+        What the plot shows; stands at the right of the first line.
+    left
+        Left end of the lines as a fraction of the width.
+    """
+    height = figure.get_figheight() * _DPI
+    first, second = 1.0 - 24.0 / height, 1.0 - 45.0 / height
+    figure.text(left, first, title.main, fontsize=13, fontweight="bold", color=COLORS["ink"], va="center")
+    figure.text(0.985, first, subject, fontsize=11, color=COLORS["ink"], va="center", ha="right")
+    if title.details:
+        figure.text(left, second, title.details, fontsize=10, color=COLORS["ink"], va="center")
+
+
+def add_facts(figure: Figure, facts: Sequence[tuple[str, str]], *, left: float, bottom: float) -> None:
+    """Write a row of names and values.
+
+    Parameters
+    ----------
+    figure
+        Figure to write into.
+    facts
+        Pairs of name and value, from left to right.
+    left
+        Left end of the row as a fraction of the width.
+    bottom
+        Lower end of the row as a fraction of the height.
+    """
+    step = (0.985 - left) / max(len(facts), 1)
+    rise = 18.0 / (figure.get_figheight() * _DPI)
+    for index, (name, value) in enumerate(facts):
+        x = left + index * step
+        figure.text(x, bottom + rise, name, fontsize=8, color="#555555")
+        figure.text(x, bottom, value, fontsize=11, fontweight="bold", color=COLORS["ink"])
+
+
+def add_colorbar(
+    figure: Figure,
+    mappable: ScalarMappable,
+    box: tuple[float, float, float, float],
+    *,
+    label: str,
+    ticks: Sequence[float] | None = None,
+) -> Colorbar:
+    """Draw a colour scale.
+
+    Parameters
+    ----------
+    figure
+        Figure to draw into.
+    mappable
+        What the colours belong to.
+    box
+        Left, bottom, width and height as fractions of the figure; a wide box
+        makes a horizontal scale.
+    label
+        Quantity and unit.
+    ticks
+        Values to mark; chosen by matplotlib if not given.
+
+    Returns
+    -------
+    colorbar
+        The colour scale.
+    """
+    wide = box[2] * figure.get_figwidth() > box[3] * figure.get_figheight()
+    axes = figure.add_axes(box)
+    colorbar = figure.colorbar(mappable, cax=axes, orientation="horizontal" if wide else "vertical")
+    colorbar.set_label(label, fontsize=9)
+    if ticks is None:
+        colorbar.locator = round_ticks()
+    else:
+        colorbar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    colorbar.minorticks_off()
+    colorbar.ax.tick_params(labelsize=8, length=3)
+    colorbar.outline.set_linewidth(0.5)
+    return colorbar
+
+
+def style_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
+    """Give axes their labels and the common look.
+
+    Parameters
+    ----------
+    axes
+        Axes to change.
+    xlabel, ylabel
+        Quantity and unit.
+    title
+        Line above the axes.
+    """
+    axes.set_xlabel(xlabel, fontsize=9, labelpad=2)
+    axes.set_ylabel(ylabel, fontsize=9, labelpad=2)
+    if title:
+        axes.set_title(title, fontsize=10, loc="left", pad=4)
+    # Ticks cost more time than anything else in a plot.
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(round_ticks())
+    axes.tick_params(labelsize=8, length=3)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.6)
+
+
+def round_ticks(*, whole: bool = False) -> MaxNLocator:
+    """Return the rule for the few round values at which axes have ticks.
+
+    Parameters
+    ----------
+    whole
+        Whether the axis counts things.
+
+    Returns
+    -------
+    locator
+        The rule.
+    """
+    return MaxNLocator(_MAX_TICKS, steps=[1, 2, 5, 10], integer=whole)
+
+
+def say_no_data(axes: Axes, text: str) -> None:
+    """Write across axes why they are empty.
+
+    Parameters
+    ----------
+    axes
+        Axes to write into.
+    text
+        The reason.
+    """
+    axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=COLORS["grey"]
+    )
+
+
+def format_value(value: object, spec: str = "g", unit: str = "") -> str:
+    """Write a number for people.
+
+    Parameters
+    ----------
+    value
+        Number; anything else, NaN included, is written as a dash.
+    spec
+        Format specification.
+    unit
+        Text that follows the number, with its space if it needs one.
+
+    Returns
+    -------
+    text
+        The number with its unit, or a dash.
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "-"
+    return f"{value:{spec}}{unit}"

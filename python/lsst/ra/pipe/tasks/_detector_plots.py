@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from astropy.table import Table
+from matplotlib.figure import Figure
+
 from lsst.images import Image
 from lsst.images.cameras import Detector
 from lsst.pex.config import ListField, RangeField
@@ -27,7 +29,6 @@ from lsst.pipe.base import (
     Struct,
 )
 from lsst.pipe.base.connectionTypes import Input, Output
-from matplotlib.figure import Figure
 
 from ..camera import load_camera
 from ._binned import check_binned_shape

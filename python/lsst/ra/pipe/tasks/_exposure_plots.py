@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from astropy.coordinates import Angle
 from astropy.table import Table
+
 from lsst.images import Image
 from lsst.pex.config import RangeField
 from lsst.pipe.base import (

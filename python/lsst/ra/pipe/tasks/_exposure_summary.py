@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from astropy.table import Column, Table
+
 from lsst.pex.config import ListField
 from lsst.pipe.base import (
     InputQuantizedConnection,

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from astropy.table import Table
+
 from lsst.images.cameras import Detector
 
 from ._style import PlotTitle

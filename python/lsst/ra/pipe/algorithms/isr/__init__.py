@@ -9,8 +9,8 @@ from ._assembly import (
     AmplifierSteps,
     all_saturated,
     assemble,
-    overscan_electrons,
-    subtrahend_backgrounds,
+    sample_rows,
+    values_after_crosstalk,
 )
 from ._binning import bin_image
 from ._bleeds import (
@@ -69,10 +69,10 @@ __all__ = (
     "mask_itl_edge_bleed",
     "mask_itl_saturation_sag",
     "median",
-    "overscan_electrons",
     "quantiles",
+    "sample_rows",
     "saturated_overscan",
     "set_masked",
-    "subtrahend_backgrounds",
+    "values_after_crosstalk",
     "widen_saturation_trails",
 )

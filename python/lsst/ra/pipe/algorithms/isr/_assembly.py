@@ -11,8 +11,8 @@ __all__ = (
     "AmplifierSteps",
     "all_saturated",
     "assemble",
-    "overscan_electrons",
-    "subtrahend_backgrounds",
+    "sample_rows",
+    "values_after_crosstalk",
 )
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ from ._deferred_charge import DeferredChargeTerms, defer_row
 from ._layout import AmplifierLayout
 from ._linearity import LinearityTerms, linearize_row
 
-# Rows of which one is used for the level of the crosstalk.
-_SUBTRAHEND_STRIDE = 16
+# Rows of which one is used for levels that need no more.
+_SAMPLE_STRIDE = 16
 
 
 class AmplifierSteps(NamedTuple):
@@ -106,10 +106,14 @@ def assemble(
     _assemble(tuple(raws), layout.data_shape, layout.data_x0, steps, places, bits, image, mask)
 
 
-def overscan_electrons(
-    raws: Sequence[npt.NDArray[Any]], *, layout: AmplifierLayout, steps: AmplifierSteps
+def values_after_crosstalk(
+    raws: Sequence[npt.NDArray[Any]],
+    *,
+    layout: AmplifierLayout,
+    steps: AmplifierSteps,
+    rows: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
-    """Correct the parallel overscan pixels as far as crosstalk.
+    """Correct some rows as far as crosstalk.
 
     Parameters
     ----------
@@ -119,22 +123,22 @@ def overscan_electrons(
         Geometry of the amplifiers.
     steps
         What to do to the values; steps after crosstalk do not matter.
+    rows
+        First row and the one after the last.
 
     Returns
     -------
-    overscan
+    values
         Values of shape ``(n_amplifiers, n_rows, nx)``, in the image's unit.
     """
-    first, last = layout.parallel_overscan
-    return np.asarray(
-        _rows_after_crosstalk(tuple(raws), layout.data_shape[1], layout.data_x0, first, last, 1, steps)[0]
-    )
+    nx, x0 = layout.data_shape[1], layout.data_x0
+    return np.asarray(_rows_after_crosstalk(tuple(raws), nx, x0, rows, 1, steps)[0])
 
 
-def subtrahend_backgrounds(
+def sample_rows(
     raws: Sequence[npt.NDArray[Any]], *, layout: AmplifierLayout, steps: AmplifierSteps
-) -> npt.NDArray[np.float32]:
-    """Find the usual crosstalk of each amplifier.
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Correct every 16th row as far as crosstalk.
 
     Parameters
     ----------
@@ -147,13 +151,16 @@ def subtrahend_backgrounds(
 
     Returns
     -------
-    backgrounds
-        Median crosstalk of shape ``(n_amplifiers,)``, in the image's unit, from
-        every 16th row: its error is some 0.5 % of the crosstalk's scatter.
+    values
+        Values of shape ``(n_amplifiers, n_rows, nx)``, in the image's unit.
+    crosstalk
+        Crosstalk that was subtracted, of the same shape.  The error of its
+        median is some 0.5 % of its scatter.
     """
-    ny, nx = layout.data_shape
-    _, crosstalk = _rows_after_crosstalk(tuple(raws), nx, layout.data_x0, 0, ny, _SUBTRAHEND_STRIDE, steps)
-    return np.asarray(np.median(crosstalk.reshape(len(layout), -1), axis=1), np.float32)
+    rows = (0, layout.data_shape[0])
+    nx, x0 = layout.data_shape[1], layout.data_x0
+    values, crosstalk = _rows_after_crosstalk(tuple(raws), nx, x0, rows, _SAMPLE_STRIDE, steps)
+    return values, crosstalk
 
 
 def all_saturated(
@@ -216,9 +223,10 @@ def _flag_row(raw, level, limit, bit, row, flip):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _rows_after_crosstalk(raws, nx, x0, first, last, stride, steps):  # type: ignore[no-untyped-def]
+def _rows_after_crosstalk(raws, nx, x0, limits, stride, steps):  # type: ignore[no-untyped-def]
     """Correct some rows as far as crosstalk; return them and the crosstalk."""
     n = len(raws)
+    first, last = limits
     n_rows = (last - first + stride - 1) // stride
     values = np.empty((n, n_rows, nx), np.float32)
     crosstalk = np.zeros((n, n_rows, nx), np.float32)

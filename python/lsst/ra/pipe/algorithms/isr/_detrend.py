@@ -52,9 +52,6 @@ class DetrendCalibrations(NamedTuple):
 class NoiseModel(NamedTuple):
     """What the variance is made of, by amplifier."""
 
-    initial: npt.NDArray[np.float32]
-    """Variance before any step, in the image's unit squared."""
-
     gains: npt.NDArray[np.float32]
     """Electrons in the image's unit."""
 
@@ -90,7 +87,7 @@ def detrend(
     calibrations
         Calibration images.
     noise
-        Variance before any step, gains and read noise.
+        Gains and read noise.
     dark_time
         Dark time of the exposure (second).
     model_variance
@@ -130,7 +127,7 @@ def _detrend(image, variance, mask, shape, places, calibrations, noise, dark_tim
                 continue
             columns = slice(out_x0[a], out_x0[a] + width)
             values, variances, flags = image[y, columns], variance[y, columns], mask[y, columns]
-            variances[:] = noise.initial[a]
+            variances[:] = np.float32(0.0)
             _subtract(values, variances, calibrations, y, columns, dark_time)
             if bits[0] != 0:
                 n_nan += _flag_not_finite(values, variances, flags, bits[0])

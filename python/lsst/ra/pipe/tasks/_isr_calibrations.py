@@ -1,0 +1,268 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Calibrations of ISR: checked, and in the form that the kernels want."""
+
+from __future__ import annotations
+
+__all__ = ("BadCalibrationError", "IsrCalibrations", "check_calibrations", "prepare_images")
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+
+from lsst.images import Mask, MaskedImage
+from lsst.images.cameras import Detector
+from lsst.pipe.base import UnprocessableDataError
+
+from ..algorithms import MASK_SCHEMA, packed_mask
+from ..algorithms.isr import DetrendCalibrations, quantiles
+from ..camera.calibrations import (
+    CalibrationError,
+    Crosstalk,
+    Defects,
+    DeferredCharge,
+    Linearizer,
+    PhotonTransferCurve,
+    validate_calibration_image,
+)
+from ._isr_config import FirstLookIsrConfig
+
+
+class BadCalibrationError(UnprocessableDataError):
+    """A calibration is missing, or cannot be used on the raw image.
+
+    Parameters
+    ----------
+    connection
+        Name of the task's connection.
+    problem
+        What is wrong.
+    dataset
+        Dataset type, data ID and run, where known.
+    """
+
+    def __init__(self, connection: str, problem: str, *, dataset: str = "") -> None:
+        super().__init__(f"Calibration {dataset or connection} cannot be used: {problem}")
+        self.connection = connection
+        self.problem = problem
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class IsrCalibrations:
+    """Calibrations of one detector; those of disabled steps are None."""
+
+    bias: MaskedImage | None = None
+    """Bias (electron, or adu if gains are not applied)."""
+
+    dark: MaskedImage | None = None
+    """Dark, of one second unless its metadata have a DARKTIME."""
+
+    flat: MaskedImage | None = None
+    """Flat."""
+
+    ptc: PhotonTransferCurve | None = None
+    """Gains, noise and turn-offs."""
+
+    defects: Defects | None = None
+    """Defects."""
+
+    linearizer: Linearizer | None = None
+    """Correction of the response."""
+
+    crosstalk: Crosstalk | None = None
+    """Crosstalk."""
+
+    deferredChargeCalib: DeferredCharge | None = None
+    """Serial deferred charge."""
+
+    def items(self) -> dict[str, Any]:
+        """Return the calibrations that there are.
+
+        Returns
+        -------
+        calibrations
+            Calibrations by the name of their connection.
+        """
+        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def check_calibrations(
+    calibrations: IsrCalibrations,
+    *,
+    config: FirstLookIsrConfig,
+    detector: Detector,
+    header: Mapping[str, Any],
+    log: logging.Logger | logging.LoggerAdapter[Any],
+) -> None:
+    """Refuse calibrations that do not fit.
+
+    Parameters
+    ----------
+    calibrations
+        Calibrations to check.
+    config
+        Settings of the task.
+    detector
+        Detector of the raw image.
+    header
+        Header of the raw image.
+    log
+        Logger for mismatches that are no error.
+
+    Raises
+    ------
+    BadCalibrationError
+        Raised if one is missing, or is that of another detector, shape, unit or
+        camera state, or has values that cannot be used.
+    """
+    for name, is_wanted in config.wanted_calibrations().items():
+        if is_wanted and getattr(calibrations, name) is None:
+            raise BadCalibrationError(name, "it is missing, and an enabled step needs it")
+    for name, calibration in calibrations.items().items():
+        try:
+            _check_values(name, calibration, calibrations, config, detector)
+        except CalibrationError as error:
+            raise BadCalibrationError(name, str(error)) from error
+        mismatch = _camera_mismatch(calibration.metadata, config.cameraKeywordsToCompare, header)
+        if mismatch and config.doRaiseOnCalibMismatch:
+            raise BadCalibrationError(name, f"the camera's state differs: {mismatch}")
+        if mismatch:
+            log.warning("The camera's state differs from that of calibration %s: %s.", name, mismatch)
+
+
+def _check_values(
+    name: str,
+    calibration: Any,
+    calibrations: IsrCalibrations,
+    config: FirstLookIsrConfig,
+    detector: Detector,
+) -> None:
+    """Check one calibration."""
+    if isinstance(calibration, MaskedImage):
+        unit = u.electron if config.doApplyGains else u.adu
+        validate_calibration_image(calibration, detector, source=name, check_serial=False)
+        if name != "flat":
+            _check_unit(name, calibration, unit)
+        return
+    ignore = _known_bad_amplifiers(calibrations, config, detector)
+    calibration.validate_for(detector, ignore_amplifiers=ignore, check_serial=False)
+
+
+def _check_unit(name: str, image: MaskedImage, unit: u.UnitBase) -> None:
+    """Check the unit of a bias or dark."""
+    allowed = {unit, unit / u.s} if name == "dark" else {unit}
+    found = image.unit
+    if found is None and "LSST ISR UNITS" in image.metadata:
+        found = u.Unit(str(image.metadata["LSST ISR UNITS"]))
+    if found is not None and found not in allowed:
+        raise CalibrationError(field="unit", expected=str(unit), found=str(found), source=name)
+
+
+def _known_bad_amplifiers(
+    calibrations: IsrCalibrations, config: FirstLookIsrConfig, detector: Detector
+) -> set[str]:
+    """Names of amplifiers whose calibrations need not be good."""
+    bad = {amp.removeprefix(f"{detector.name}_") for amp in config.badAmps if amp.startswith(detector.name)}
+    if calibrations.defects is not None:
+        bad |= calibrations.defects.covered_amplifiers(detector)
+    if calibrations.ptc is not None:
+        bad |= calibrations.ptc.bad_amplifiers
+    return bad
+
+
+def _camera_mismatch(metadata: Mapping[str, Any], keywords: Any, header: Mapping[str, Any]) -> str:
+    """Say which keywords have other values in the calibration than in the raw image."""
+    differing = [
+        f"{keyword} is {metadata[keyword]!r}, expected {header[keyword]!r}"
+        for keyword in keywords
+        if header.get(keyword) is not None
+        and metadata.get(keyword) is not None
+        and header[keyword] != metadata[keyword]
+    ]
+    return "; ".join(differing)
+
+
+def prepare_images(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig) -> DetrendCalibrations:
+    """Bring bias, dark and flat into the form that the kernel wants.
+
+    Parameters
+    ----------
+    calibrations
+        Calibrations, checked.
+    config
+        Settings of the task.
+
+    Returns
+    -------
+    prepared
+        Images for `lsst.ra.pipe.algorithms.isr.detrend`.  Bias and dark share
+        memory with the calibrations where they can.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    bits = [
+        _mask_bits(image.mask) for image in (calibrations.bias, calibrations.dark, calibrations.flat) if image
+    ]
+    present = [mask for mask in bits if mask is not None]
+    if present:
+        union = present[0].copy()
+        for mask in present[1:]:
+            union |= mask
+        arrays["mask"] = union
+    if calibrations.bias is not None:
+        arrays |= {
+            "bias": _float32(calibrations.bias.image.array),
+            "bias_variance": _float32(calibrations.bias.variance.array),
+        }
+    if calibrations.dark is not None:
+        # A dark of another time is rare, and costs a copy.
+        time = float(calibrations.dark.metadata.get("DARKTIME", 1.0) or 1.0)
+        dark, variance = calibrations.dark.image.array, calibrations.dark.variance.array
+        arrays |= {
+            "dark": _float32(dark if time == 1.0 else dark / time),
+            "dark_variance": _float32(variance if time == 1.0 else variance / time**2),
+        }
+    if calibrations.flat is not None:
+        flat = calibrations.flat.image.array
+        with np.errstate(divide="ignore", invalid="ignore"):
+            arrays |= {
+                "inverse_flat": _float32(np.float32(_flat_scale(flat, config)) / flat),
+                "flat_relative_variance": _float32(calibrations.flat.variance.array / (flat * flat)),
+            }
+    return DetrendCalibrations(**arrays)
+
+
+def _float32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return a contiguous array of native float32, a copy only if it must be."""
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _flat_scale(flat: npt.NDArray[Any], config: FirstLookIsrConfig) -> float:
+    """Return what the flat is divided by."""
+    match config.flatScalingType:
+        case "MEAN":
+            return float(np.mean(flat[np.isfinite(flat)], dtype=np.float64))
+        case "MEDIAN":
+            return float(quantiles(flat, (0.5,))[0])
+    return float(config.flatUserScale)
+
+
+def _mask_bits(mask: Mask) -> npt.NDArray[np.uint16] | None:
+    """Return a mask's planes as our bits, or None if none is set."""
+    if not mask.array.any():
+        return None
+    if mask.schema == MASK_SCHEMA:
+        return packed_mask(mask.copy())
+    planes = [name for name in mask.schema.names if name in MASK_SCHEMA]
+    translated = Mask(0, schema=MASK_SCHEMA, bbox=mask.bbox)
+    for name in planes:
+        translated.set(name, mask.get(name))
+    return packed_mask(translated)

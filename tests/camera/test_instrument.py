@@ -124,5 +124,6 @@ def test_default_packer_packs_and_unpacks(butler: Butler) -> None:
     packer = Instrument.make_default_dimension_packer(data_id, is_exposure=True)
     assert packer.maxBits < 64
     packed = packer.pack(instrument="LSSTCam", exposure=2025041500060, detector=204)
+    assert isinstance(packed, int)
     unpacked = packer.unpack(packed)
     assert (unpacked["exposure"], unpacked["detector"]) == (2025041500060, 204)

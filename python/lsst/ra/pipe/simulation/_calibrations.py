@@ -18,7 +18,16 @@ import numpy as np
 from lsst.images import Image, Mask, MaskedImage
 
 from ..algorithms import MASK_SCHEMA
-from ..camera.calibrations import Crosstalk, Defects, DetectorIdentity, PhotonTransferCurve
+from ..camera.calibrations import (
+    Crosstalk,
+    Defects,
+    DeferredCharge,
+    DetectorIdentity,
+    IsrCalibration,
+    LinearityType,
+    Linearizer,
+    PhotonTransferCurve,
+)
 from ._ccd import Ccd
 from ._config import SimulationConfig
 from ._write import atomic_path, write_masked_image
@@ -61,7 +70,7 @@ def write_calibrations(config: SimulationConfig, ccd: Ccd, out: pathlib.Path) ->
     Returns
     -------
     calibrations
-        bias, dark, flat, defects, ptc and crosstalk.
+        bias, dark, flat, defects, ptc, crosstalk, linearizer and cti.
     """
     detector = ccd.detector
     found: list[SimulatedCalibration] = []
@@ -81,7 +90,7 @@ def write_calibrations(config: SimulationConfig, ccd: Ccd, out: pathlib.Path) ->
         found.append(SimulatedCalibration(name, path, detector.id, physical_filter))
     identity = DetectorIdentity.of(detector)
     names = ccd.amplifier_names
-    tables: dict[str, Defects | PhotonTransferCurve | Crosstalk] = {
+    tables: dict[str, IsrCalibration] = {
         "defects": Defects(detector=identity, boxes=np.array(ccd.defects, np.int64).reshape(-1, 4)),
         "ptc": PhotonTransferCurve(
             detector=identity,
@@ -92,9 +101,24 @@ def write_calibrations(config: SimulationConfig, ccd: Ccd, out: pathlib.Path) ->
         "crosstalk": Crosstalk(
             detector=identity, coefficients=ccd.crosstalk, fit_gains=ccd.gain, units="electron"
         ),
+        # The simulated CCDs are linear and transfer all charge.
+        "linearizer": Linearizer(
+            detector=identity,
+            types=dict.fromkeys(names, LinearityType.PROPORTIONAL),
+            coefficients={name: np.zeros(1) for name in names},
+            bboxes={amplifier.name: amplifier.bbox for amplifier in detector.amplifiers},
+        ),
+        "cti": DeferredCharge(
+            detector=identity,
+            drift_scale=dict.fromkeys(names, 0.0),
+            decay_time=dict.fromkeys(names, 1.0),
+            global_cti=dict.fromkeys(names, 0.0),
+            serial_traps={},
+        ),
     }
     for name, table in tables.items():
-        path = out / "calibrations" / name / f"{name}_{detector.name}.ecsv"
+        suffix = "fits" if name == "cti" else "ecsv"
+        path = out / "calibrations" / name / f"{name}_{detector.name}.{suffix}"
         with atomic_path(path) as temporary:
             table.write(temporary)
         found.append(SimulatedCalibration(name, path, detector.id))

@@ -165,7 +165,7 @@ def test_no_compass_without_positions() -> None:
 def test_all_sources_are_counted_once() -> None:
     """The groups of the source plot are disjoint and complete."""
     text = texts(plot_detector_sources(make_plot_data(n_sources=300)))
-    assert "number: 300 sources" in text
+    assert "number: 300 with a measured flux" in text
 
 
 def test_title_leaves_out_what_is_not_known() -> None:

@@ -54,7 +54,13 @@ DETECTOR_PLOTS: Mapping[str, Callable[[DetectorPlotData], Figure]] = MappingProx
 class DetectorPlotsConnections(
     PipelineTaskConnections, dimensions=("instrument", "visit", "detector"), defaultTemplates={}
 ):
-    """Datasets of `DetectorPlotsTask`."""
+    """Datasets of `DetectorPlotsTask`.
+
+    Parameters
+    ----------
+    config
+        Configuration; the outputs of plots that it does not name are removed.
+    """
 
     images = Input(
         doc="Binned, detrended image of the visit's one exposure, in electron per pixel.",
@@ -127,7 +133,7 @@ class DetectorPlotsTask(PipelineTask):
        ``tasks/plots/``;
     2. add an ``Output`` of storage class ``Plot`` to
        `DetectorPlotsConnections`;
-    3. name the function for it in `DETECTOR_PLOTS`.
+    3. name the function for it in `DETECTOR_PLOTS`, under the same name.
     """
 
     ConfigClass: ClassVar[type[DetectorPlotsConfig]] = DetectorPlotsConfig

@@ -18,6 +18,7 @@ from ._stretch import find_stretch
 from ._style import (
     COLORS,
     add_colorbar,
+    add_compass,
     add_facts,
     add_title,
     format_value,
@@ -59,7 +60,6 @@ def plot_detector_image(data: DetectorPlotData) -> Figure:
     )
     _draw_amplifiers(axes, data)
     _draw_stars(axes, data)
-    _draw_compass(axes, data)
     axes.set_xlim(-0.5, nx - 0.5)
     axes.set_ylim(-0.5, ny - 0.5)
     style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
@@ -70,6 +70,10 @@ def plot_detector_image(data: DetectorPlotData) -> Figure:
         label=f"signal - {stretch.sky:,.0f} (electron per pixel)",
         ticks=stretch.ticks,
     )
+    gradient = data.sky_gradient
+    if gradient is not None and abs(np.linalg.det(gradient)) > 0.0:
+        east, north = np.linalg.inv(gradient).T
+        add_compass(figure, north=north, east=east, right=80)
     add_title(figure, data.title, subject="image", left=_LEFT / _WIDTH)
     add_facts(figure, _facts(data), left=_LEFT / _WIDTH, bottom=14 / height)
     return figure
@@ -137,24 +141,3 @@ def _draw_stars(axes: Axes, data: DetectorPlotData) -> None:
         fontsize=9,
         color=COLORS["vermilion"],
     )
-
-
-def _draw_compass(axes: Axes, data: DetectorPlotData) -> None:
-    """Draw north and east, if the sources' positions tell."""
-    gradient = data.sky_gradient
-    if gradient is None or abs(np.linalg.det(gradient)) < 1e-12:
-        return
-    ny, nx = data.shape
-    length = 0.055 * max(nx, ny)
-    centre = np.array([nx, ny]) - 2.0 * length
-    steps = np.linalg.inv(gradient)
-    for step, name in zip(steps.T, "EN", strict=True):
-        arm = length * step / np.hypot(*step)
-        axes.annotate(
-            "",
-            xy=tuple(centre + arm),
-            xytext=tuple(centre),
-            arrowprops={"arrowstyle": "->", "color": COLORS["orange"], "linewidth": 1.4, "shrinkA": 0},
-        )
-        x, y = centre + 1.25 * arm
-        axes.text(x, y, name, color=COLORS["orange"], fontsize=10, ha="center", va="center")

@@ -152,7 +152,7 @@ def _draw_counts(
         bottom = bottom + count
     axes.yaxis.set_major_locator(round_ticks(whole=True))
     axes.set_ylim(0.0, max(1.0, 1.12 * bottom.max()))
-    axes.set_title(f"number: {int(bottom.sum()):,d} sources", fontsize=10, loc="left", pad=4)
+    axes.set_title(f"number: {int(bottom.sum()):,d} with a measured flux", fontsize=10, loc="left", pad=4)
 
 
 def _draw_precision(

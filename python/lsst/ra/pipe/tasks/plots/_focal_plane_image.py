@@ -20,12 +20,20 @@ from ...camera import Camera
 from ._focal_plane import FocalPlaneView, sky_directions
 from ._mosaic import make_mosaic
 from ._stretch import find_stretch
-from ._style import COLORS, PlotTitle, add_colorbar, add_facts, add_title, make_figure, style_axes
+from ._style import (
+    COLORS,
+    PlotTitle,
+    add_colorbar,
+    add_compass,
+    add_facts,
+    add_title,
+    make_figure,
+    style_axes,
+)
 
 _WIDTH, _HEIGHT = 1000, 1010
 _SIDE = 840
 _LEFT, _BOTTOM = 66, 92
-_INSET = 68
 _MAX_LABELS = 30
 
 
@@ -83,7 +91,8 @@ def plot_focal_plane(
     view.set_window(axes)
     style_axes(axes, xlabel="focal plane x (mm)", ylabel="focal plane y (mm)")
     if rotation is not None:
-        _draw_compass(figure, camera, rotation)
+        north, east = sky_directions(camera, rotation)
+        add_compass(figure, north=north, east=east, right=195)
     add_colorbar(
         figure,
         ScalarMappable(stretch.norm, "gray"),
@@ -92,7 +101,7 @@ def plot_focal_plane(
         ticks=stretch.ticks,
     )
     if view.is_zoomed:
-        view.draw_inset(figure, (1 - 185 / _WIDTH, 1 - 72 / _HEIGHT, _INSET / _WIDTH, _INSET / _HEIGHT))
+        view.draw_inset(figure, (1 - 185 / _WIDTH, 1 - 72 / _HEIGHT, 68 / _WIDTH, 68 / _HEIGHT))
     add_title(figure, title, subject="focal plane", left=box[0])
     add_facts(figure, facts, left=box[0], bottom=14 / _HEIGHT)
     return figure
@@ -116,31 +125,4 @@ def _draw_names(axes: Axes, view: FocalPlaneView) -> None:
             ha="right",
             bbox={"facecolor": COLORS["ink"], "alpha": 0.6, "edgecolor": "none", "pad": 1.5},
             zorder=4.0,
-        )
-
-
-def _draw_compass(figure: Figure, camera: Camera, rotation: Angle) -> None:
-    """Draw north and east in the head of the figure."""
-    box = (1 - 255 / _WIDTH, 1 - 72 / _HEIGHT, _INSET / _WIDTH, _INSET / _HEIGHT)
-    axes = figure.add_axes(box)
-    axes.set_axis_off()
-    axes.set_xlim(-1.0, 1.0)
-    axes.set_ylim(-1.0, 1.0)
-    for direction, name in zip(sky_directions(camera, rotation), "NE", strict=True):
-        axes.annotate(
-            "",
-            xy=tuple(0.66 * direction),
-            xytext=(0.0, 0.0),
-            arrowprops={"arrowstyle": "->", "color": COLORS["ink"], "linewidth": 1.4, "shrinkA": 0},
-        )
-        x, y = 0.85 * direction
-        axes.text(
-            x,
-            y,
-            name,
-            color=COLORS["ink"],
-            fontsize=9,
-            fontweight="bold",
-            ha="center",
-            va="center",
         )

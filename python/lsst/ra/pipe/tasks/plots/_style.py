@@ -13,6 +13,7 @@ __all__ = (
     "PlotFigure",
     "PlotTitle",
     "add_colorbar",
+    "add_compass",
     "add_facts",
     "add_title",
     "format_value",
@@ -30,6 +31,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -40,6 +43,7 @@ from matplotlib.ticker import MaxNLocator
 
 _DPI = 100
 _MAX_TICKS = 5
+_COMPASS = 68
 
 COLORS: Mapping[str, str] = MappingProxyType(
     {
@@ -186,6 +190,45 @@ def add_facts(figure: Figure, facts: Sequence[tuple[str, str]], *, left: float, 
         x = left + index * step
         figure.text(x, bottom + rise, name, fontsize=8, color="#555555")
         figure.text(x, bottom, value, fontsize=11, fontweight="bold", color=COLORS["ink"])
+
+
+def add_compass(
+    figure: Figure, *, north: npt.NDArray[np.float64], east: npt.NDArray[np.float64], right: int
+) -> None:
+    """Draw the directions of north and east in the head of a figure.
+
+    Parameters
+    ----------
+    figure
+        Figure to draw into.
+    north, east
+        ``(2,)`` directions (x, y) in the plot, of any length.
+    right
+        Distance from the right edge of the figure in pixels.
+    """
+    width, height = (float(size) * _DPI for size in figure.get_size_inches())
+    box = (
+        1.0 - (right + _COMPASS) / width,
+        1.0 - (_COMPASS + 3) / height,
+        _COMPASS / width,
+        _COMPASS / height,
+    )
+    axes = figure.add_axes(box)
+    axes.set_axis_off()
+    axes.set_xlim(-1.0, 1.0)
+    axes.set_ylim(-1.0, 1.0)
+    style: dict[str, Any] = {
+        "color": COLORS["ink"],
+        "fontsize": 9,
+        "fontweight": "bold",
+        "ha": "center",
+        "va": "center",
+    }
+    for direction, name in ((north, "N"), (east, "E")):
+        x, y = direction / np.hypot(*direction)
+        arrow = {"arrowstyle": "->", "color": COLORS["ink"], "linewidth": 1.4, "shrinkA": 0}
+        axes.annotate("", xy=(0.66 * x, 0.66 * y), xytext=(0.0, 0.0), arrowprops=arrow)
+        axes.text(0.85 * x, 0.85 * y, name, **style)
 
 
 def add_colorbar(

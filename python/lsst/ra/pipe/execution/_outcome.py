@@ -20,8 +20,12 @@ class QuantumStatus(enum.StrEnum):
     EXISTED = "existed"
     """The outputs were in the repository already; nothing was done."""
 
+    NO_WORK = "no work"
+    """The task found nothing to do, which is no failure."""
+
     FAILED = "failed"
-    """The task failed; none of its outputs are in the repository."""
+    """The task failed, or could not use its data; none of its outputs are in
+    the repository."""
 
     BLOCKED = "blocked"
     """An input is missing because of an earlier failure."""

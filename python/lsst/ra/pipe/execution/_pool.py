@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ("RunRequest", "run_exposures")
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import multiprocessing
@@ -123,25 +124,39 @@ def _run_detectors(request: RunRequest, run: str, processes: int) -> Iterator[Im
     A pool whose worker died gives up all it has not finished, so what is left
     runs in a pool of its own for each image: there the death can be blamed.
     """
-    images = [(exposure, detector) for exposure in request.exposures for detector in request.detectors]
+    # A detector's exposures follow each other, while its calibrations are there.
+    images = [(exposure, detector) for detector in request.detectors for exposure in request.exposures]
     for name in _THREAD_LIMITS:
         os.environ.setdefault(name, "1")
-    orphans = yield from _run_in_pool(request, run, images, min(processes, len(images)))
+    orphans = yield from _run_in_workers(request, run, images, processes)
     for image in orphans:
-        for exposure, detector in (yield from _run_in_pool(request, run, [image], 1)):
+        for exposure, detector in (yield from _run_in_workers(request, run, [image], 1)):
             reason = f"{request.instrument} exposure {exposure}, detector {detector}: the worker process died"
             outcome = QuantumOutcome("worker", QuantumStatus.FAILED, reason=reason)
             yield ImageReport(request.instrument, exposure, detector, (outcome,))
 
 
-def _run_in_pool(
+def _run_in_workers(
     request: RunRequest, run: str, images: Sequence[tuple[int, int]], processes: int
 ) -> Generator[ImageReport, None, list[tuple[int, int]]]:
-    """Run images in one pool; return those that it gave up."""
+    """Run images in warm workers; return those that a dying worker gave up.
+
+    Each worker has detectors of its own, whose calibrations it keeps.
+    """
     orphans = []
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = {pool.submit(_run_in_worker, request, run, *image): image for image in images}
+    detectors = sorted({detector for _, detector in images})
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, mp_context=context))
+            for _ in range(min(processes, len(detectors)))
+        ]
+        futures = {
+            workers[detectors.index(image[1]) % len(workers)].submit(
+                _run_in_worker, request, run, *image
+            ): image
+            for image in images
+        }
         for future in concurrent.futures.as_completed(futures):
             try:
                 yield future.result()

@@ -23,6 +23,7 @@ from lsst.daf.butler import (
     QuantumBackedButler,
 )
 from lsst.daf.butler.datastore.record_data import DatastoreRecordData
+from lsst.pipe.base import UnprocessableDataError
 from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 from lsst.pipe.base.quantum_graph_builder import QuantumGraphBuilderError
@@ -34,6 +35,7 @@ from ._dataset_cache import DatasetCache, ReadThroughButler
 from ._graph_parts import calibration_types, intermediates, read_only_intermediates, subset, upstream_tasks
 from ._image_id import ImageId
 from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
+from ._watching_task_factory import WatchingTaskFactory
 
 _LOG = logging.getLogger(__name__)
 
@@ -193,7 +195,10 @@ class QuantumRunner:
             intermediates=intermediates(graph),
             shared_intermediates=read_only_intermediates(graph),
         )
-        executor = SingleQuantumExecutor(butler=caching, assume_no_existing_outputs=True)
+        factory = WatchingTaskFactory()
+        executor = SingleQuantumExecutor(
+            butler=caching, task_factory=factory, assume_no_existing_outputs=True
+        )
         by_task = {
             label: next(iter(ids.values())) for label, ids in quantum_graph.quanta_by_task.items() if ids
         }
@@ -211,12 +216,12 @@ class QuantumRunner:
                 outcomes[label] = QuantumOutcome(label, QuantumStatus.FAILED, reason=reason)
                 continue
             quantum = quanta[by_task[label]]
-            outcomes[label] = _execute(executor, node, quantum, by_task[label], image)
+            outcomes[label] = _execute(executor, factory, node, quantum, by_task[label], image)
             refs = [ref for refs in quantum.outputs.values() for ref in refs]
             if outcomes[label].status is QuantumStatus.FAILED:
                 caching.pruneDatasets(refs, disassociate=False, unstore=True, purge=False)
             else:
-                written += refs
+                written += [ref for ref, stored in caching.stored_many(refs).items() if stored]
         return list(outcomes.values()), written
 
     def _missing_inputs(self, graph: PipelineGraph, label: str, image: ImageId) -> list[str]:
@@ -299,7 +304,12 @@ class QuantumRunner:
 
 
 def _execute(
-    executor: SingleQuantumExecutor, node: TaskNode, quantum: Quantum, quantum_id: uuid.UUID, image: ImageId
+    executor: SingleQuantumExecutor,
+    factory: WatchingTaskFactory,
+    node: TaskNode,
+    quantum: Quantum,
+    quantum_id: uuid.UUID,
+    image: ImageId,
 ) -> QuantumOutcome:
     """Execute one quantum and tell what became of it.
 
@@ -313,7 +323,12 @@ def _execute(
         _LOG.debug("%s failed for %s.", node.label, image, exc_info=True)
         reason = f"{image}: {type(err).__name__}: {err}"
         return QuantumOutcome(node.label, QuantumStatus.FAILED, time.monotonic() - begin, reason)
-    return QuantumOutcome(node.label, QuantumStatus.SUCCEEDED, time.monotonic() - begin)
+    seconds = time.monotonic() - begin
+    if (exit_ := factory.last_exit) is None:
+        return QuantumOutcome(node.label, QuantumStatus.SUCCEEDED, seconds)
+    unusable = isinstance(exit_, UnprocessableDataError)
+    status = QuantumStatus.FAILED if unusable else QuantumStatus.NO_WORK
+    return QuantumOutcome(node.label, status, seconds, f"{image}: {type(exit_).__name__}: {exit_}")
 
 
 def _all_blocked(graph: PipelineGraph, reason: str) -> list[QuantumOutcome]:

@@ -8,6 +8,7 @@
 from ._calibrations import *
 from ._create import *
 from ._dimension_records import *
+from ._image_formatter import *
 from ._ingest import *
 from ._reference_catalog import *
 from ._visits import *

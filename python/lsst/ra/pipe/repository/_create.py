@@ -16,9 +16,10 @@ from lsst.resources import ResourcePath, ResourcePathExpression
 
 _LOG = logging.getLogger(__name__)
 
-STORAGE_CLASS_CONFIGS = (
+REPOSITORY_CONFIGS = (
     "resource://lsst.ra.pipe/resources/butler/storage_classes.yaml",
     "resource://lsst.ra.pipe/resources/butler/calibrations.yaml",
+    "resource://lsst.ra.pipe/resources/butler/images.yaml",
 )
 
 
@@ -53,7 +54,7 @@ def create_repository(
     root = ResourcePath(root, forceDirectory=True)
     if not root.join("butler.yaml").exists():
         config = Config()
-        for path in STORAGE_CLASS_CONFIGS:
+        for path in REPOSITORY_CONFIGS:
             config.update(Config(ResourcePath(path)))
         if seed_config is not None:
             config.update(seed_config)

@@ -27,6 +27,8 @@ from ..camera.calibrations import (
     LinearityType,
     Linearizer,
     PhotonTransferCurve,
+    SerialTrap,
+    TrapType,
 )
 from ._ccd import Ccd
 from ._config import SimulationConfig
@@ -35,6 +37,11 @@ from ._write import atomic_path, write_masked_image
 _BIAS_VARIANCE = 0.5
 _DARK_VARIANCE = 1e-4
 _FLAT_VARIANCE = 1e-6
+
+_EMPTY_TRAP = SerialTrap(
+    size=0.0, emission_time=1.0, pixel=1, type=TrapType.LINEAR, coefficients=np.zeros(1)
+)
+"""A trap that holds no charge."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +120,7 @@ def write_calibrations(config: SimulationConfig, ccd: Ccd, out: pathlib.Path) ->
             drift_scale=dict.fromkeys(names, 0.0),
             decay_time=dict.fromkeys(names, 1.0),
             global_cti=dict.fromkeys(names, 0.0),
-            serial_traps={},
+            serial_traps=dict.fromkeys(names, _EMPTY_TRAP),
         ),
     }
     for name, table in tables.items():

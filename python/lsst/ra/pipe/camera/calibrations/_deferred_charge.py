@@ -216,7 +216,9 @@ class DeferredCharge(IsrCalibration):
 def _traps(table: CalibTable) -> dict[str, SerialTrap]:
     """Read the serial traps; NaN that pads the coefficients is removed."""
     # One trap an amplifier; the table may lack amplifiers.
-    amplifiers = table.amplifiers("AMPLIFIER") if len(table) else []
+    if not len(table):
+        return {}
+    amplifiers = table.amplifiers("AMPLIFIER")
     coefficients = table.numbers("COEFFS").reshape(len(amplifiers), -1)
     rows = zip(
         amplifiers,

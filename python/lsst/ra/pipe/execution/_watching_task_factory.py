@@ -1,0 +1,64 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+
+from __future__ import annotations
+
+__all__ = ("WatchingTaskFactory",)
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from lsst.daf.butler import DatasetRef, LimitedButler
+from lsst.pipe.base import NoWorkFound, PipelineTask, TaskFactory
+from lsst.pipe.base.pipeline_graph import TaskNode
+
+
+class WatchingTaskFactory(TaskFactory):
+    """Makes tasks whose early exits are remembered.
+
+    Notes
+    -----
+    The executor takes `~lsst.pipe.base.NoWorkFound` for a success and keeps
+    its message in the log only, but observers must be told why an image gave
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self.last_exit: NoWorkFound | None = None
+
+    def makeTask(
+        self, task_node: TaskNode, /, butler: LimitedButler, initInputRefs: Iterable[DatasetRef] | None
+    ) -> PipelineTask:
+        """Make a task, and forget the last exit.
+
+        Parameters
+        ----------
+        task_node
+            The task in its pipeline.
+        butler
+            Butler to read its init-inputs from.
+        initInputRefs
+            References of those.
+
+        Returns
+        -------
+        task
+            The task.
+        """
+        self.last_exit = None
+        task = super().makeTask(task_node, butler, initInputRefs)
+        task.runQuantum = self._watch(task.runQuantum)  # type: ignore[method-assign]
+        return task
+
+    def _watch(self, run_quantum: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return run_quantum(*args, **kwargs)
+            except NoWorkFound as err:
+                self.last_exit = err
+                raise
+
+        return watched

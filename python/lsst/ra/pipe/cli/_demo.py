@@ -9,6 +9,7 @@ __all__ = ("demo",)
 
 import os
 import pathlib
+import sys
 
 import click
 from rich.table import Table
@@ -101,33 +102,21 @@ def _compare(butler: Butler, simulation: pathlib.Path) -> list[DetectorCompariso
 
 
 def _print_comparison(comparisons: list[DetectorComparison]) -> None:
-    table = Table(
-        "exposure",
-        "detector",
-        "PSF FWHM\n(arcsec)",
-        "true\n(arcsec)",
-        "ratio",
-        "sky\n(electron)",
-        "true\n(electron)",
-        "ratio",
-        "PSF\nstars",
-        "offset\n(pixel)",
-        title="Measured, and the truth",
-    )
-    for row in comparisons:
-        table.add_row(
-            str(row.exposure),
-            row.detector_name,
-            f"{row.fwhm:.3f}",
-            f"{row.true_fwhm:.3f}",
-            f"{row.fwhm / row.true_fwhm:.3f}",
-            f"{row.sky:.1f}",
-            f"{row.true_sky:.1f}",
-            f"{row.sky / row.true_sky:.4f}",
-            str(row.n_psf_stars),
-            f"{row.position_offset:.2f}",
-        )
-    console.print(table)
+    """Print a table for each exposure, one row a detector."""
+    for exposure in sorted({row.exposure for row in comparisons}):
+        table = Table(title=f"Exposure {exposure}: measured, and the truth")
+        for column in ("detector", "FWHM\narcsec", "true\n", "ratio\n", "sky\nelectron", "true\n", "ratio\n"):
+            table.add_column(column, justify="left" if column == "detector" else "right")
+        table.add_column("PSF\nstars", justify="right")
+        table.add_column("offset\npixel", justify="right")
+        for row in (row for row in comparisons if row.exposure == exposure):
+            table.add_row(
+                row.detector_name,
+                *(f"{row.fwhm:.3f}", f"{row.true_fwhm:.3f}", f"{row.fwhm / row.true_fwhm:.3f}"),
+                *(f"{row.sky:.1f}", f"{row.true_sky:.1f}", f"{row.sky / row.true_sky:.4f}"),
+                *(str(row.n_psf_stars), f"{row.position_offset:.2f}"),
+            )
+        console.print(table)
 
 
 def _collect_plots(butler: Butler, directory: pathlib.Path) -> list[str]:
@@ -139,18 +128,21 @@ def _collect_plots(butler: Butler, directory: pathlib.Path) -> list[str]:
     paths = butler.retrieveArtifacts(
         refs, str(directory), transfer="copy", preserve_path=False, overwrite=True
     )
+    (directory / "_butler_zip_index.json").unlink(missing_ok=True)
     return sorted(path.ospath for path in paths)
 
 
 def _say_what_next(directory: pathlib.Path, plots: list[str], exposures: tuple[int, ...]) -> None:
     pictures = [path for path in plots if "focal_plane" in path]
     console.print(
-        f"[bold]{len(plots)} pictures and summaries are in {directory / 'plots'}[/bold], first of all:"
+        f"[bold]{len(plots)} pictures and summaries are in {directory / 'plots'}[/bold]; begin with"
     )
     for path in pictures:
         console.print(f"  {os.path.relpath(path)}", soft_wrap=True)
     console.print(
         f"""
+To use the commands below:
+  source {os.path.relpath(sys.prefix)}/bin/activate
 To see what is in the repository:
   butler query-datasets {directory}/repo --collections {_OUTPUT}
 To run the pipeline yourself, with pipetask:

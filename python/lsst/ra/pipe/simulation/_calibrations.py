@@ -38,9 +38,7 @@ _BIAS_VARIANCE = 0.5
 _DARK_VARIANCE = 1e-4
 _FLAT_VARIANCE = 1e-6
 
-_EMPTY_TRAP = SerialTrap(
-    size=0.0, emission_time=1.0, pixel=1, type=TrapType.LINEAR, coefficients=np.zeros(1)
-)
+_EMPTY_TRAP = SerialTrap(size=0.0, emission_time=1.0, pixel=1, type=TrapType.LINEAR, coefficients=np.zeros(1))
 """A trap that holds no charge."""
 
 

@@ -42,7 +42,7 @@ class DetectorComparison:
     sky: float
     """Measured sky level, electron."""
     true_sky: float
-    """Mean expected sky level, vignetting included, electron."""
+    """Median expected sky level, vignetting included, electron."""
     position_offset: float
     """Median distance of the PSF stars from their true places, pixels."""
     n_matched: int

@@ -88,7 +88,7 @@ class DetectorTruth:
     e2: float
     """PSF ellipticity 2 Ixy / (Ixx + Iyy) at the centre, pixel axes."""
     sky_electron: float
-    """Mean expected sky or lamp level over the detector after the flat,
+    """Median expected sky or lamp level over the detector after the flat,
     electron; vignetting included."""
     vignetting: float
     """Transmission at the centre."""
@@ -341,7 +341,7 @@ def render(
         psf_fwhm_arcsec=float(psf[0]),
         e1=float(psf[1]),
         e2=float(psf[2]),
-        sky_electron=float(background.mean()),
+        sky_electron=float(np.median(background[::8, ::8])),
         vignetting=float(view.illumination[_NODES // 2, _NODES // 2]),
         pixel_scale_arcsec=view.pixel_scale,
         zero_point=_zero_point(exposure) if exposure.sees_sky else np.nan,

@@ -33,29 +33,30 @@ from ..algorithms import MASK_SCHEMA, packed_mask, plane_bits
 from ..algorithms.isr import (
     AmplifierLayout,
     DetrendCalibrations,
-    ItlDipSettings,
     LayoutError,
     NoiseModel,
     assemble,
     bin_image,
     clipped_statistics,
+    count_bits,
     detrend,
-    find_footprints,
     grow_bits,
     interpolate_rows,
-    mask_e2v_edge_bleeds,
-    mask_itl_dips,
-    mask_itl_edge_bleed,
-    mask_itl_saturation_sag,
     median,
     set_masked,
-    widen_saturation_trails,
 )
 from ..camera import MissingPointingError, RawImage, initial_sky_projection
 from ..camera.calibrations import Defects
 from ._isr_amplifiers import AmplifierStage
-from ._isr_calibrations import BadCalibrationError, IsrCalibrations, check_calibrations, prepare_images
+from ._isr_calibrations import (
+    BadCalibrationError,
+    IsrCalibrations,
+    check_calibrations,
+    compare_camera_state,
+    prepare_images,
+)
 from ._isr_config import FirstLookIsrConfig, FirstLookIsrConnections
+from ._isr_masks import mask_bleeds, mask_defects
 
 # Rows of which one is used for levels that need no more.
 _SAMPLE_STRIDE = 16
@@ -79,6 +80,8 @@ class FirstLookIsrTask(PipelineTask):
         # The last images in the form that the kernel wants, with those that
         # they come from: a worker often sees the same detector again.
         self._prepared: tuple[tuple[Any, ...], DetrendCalibrations] | None = None
+        self._checked: tuple[Any, ...] = ()
+        self._workspace: npt.NDArray[np.float32] | None = None
         self._steps_seconds: dict[str, float] = {}
         self._step_started = 0.0
 
@@ -106,7 +109,7 @@ class FirstLookIsrTask(PipelineTask):
         """
         inputs: dict[str, Any] = {}
         provenance: dict[str, Any] = {}
-        refs: dict[str, Any] = dict(inputRefs)
+        refs: dict[str, Any] = {name: getattr(inputRefs, name) for name in inputRefs.keys()}  # noqa: SIM118
         for name, ref in refs.items():
             try:
                 inputs[name] = butlerQC.get(ref)
@@ -199,9 +202,7 @@ class FirstLookIsrTask(PipelineTask):
         )
         detector = ccdExposure.detector
         self._steps_seconds, self._step_started = {}, time.perf_counter()
-        check_calibrations(
-            calibrations, config=self.config, detector=detector, header=ccdExposure.header, log=self.log
-        )
+        self._check(calibrations, ccdExposure)
         self._check_voltage(ccdExposure)
         metadata: dict[str, Any] = {"LSST ISR BOOTSTRAP": False, "LSST ISR GAINCORRECTION APPLIED": False}
         try:
@@ -217,6 +218,7 @@ class FirstLookIsrTask(PipelineTask):
             calibrations=calibrations,
             metadata=metadata,
             log=self.log,
+            workspace=self._get_workspace(layout),
         )
         seed = ccdExposure.obs_info.detector_exposure_id if dither_seed is None else dither_seed
         steps = stage.run(seed or 0)
@@ -235,8 +237,8 @@ class FirstLookIsrTask(PipelineTask):
         )
         self._mark_bad_amplifiers(stage, image, packed)
         self._note("assemble")
-        self._mask_bleeds(stage, detector, image, packed, metadata)
-        self._mask_defects(defects, layout, detector, packed)
+        mask_bleeds(stage, detector=detector, image=image, mask=packed, config=self.config, log=self.log)
+        mask_defects(defects, layout=layout, detector=detector, mask=packed, config=self.config)
         self._note("mask")
         self._detrend(exposure, stage, calibrations, ccdExposure, packed)
         self._note("detrend")
@@ -266,6 +268,24 @@ class FirstLookIsrTask(PipelineTask):
         now = time.perf_counter()
         self._steps_seconds[step] = now - self._step_started
         self._step_started = now
+
+    def _check(self, calibrations: IsrCalibrations, raw: RawImage) -> None:
+        """Refuse calibrations that do not fit; the same ones are checked once."""
+        checked = (raw.detector.name, *calibrations.items().values())
+        if len(checked) != len(self._checked) or any(
+            a is not b for a, b in zip(checked, self._checked, strict=True)
+        ):
+            self._checked = ()
+            check_calibrations(calibrations, config=self.config, detector=raw.detector)
+            self._checked = checked
+        compare_camera_state(calibrations, config=self.config, header=raw.header, log=self.log)
+
+    def _get_workspace(self, layout: AmplifierLayout) -> npt.NDArray[np.float32]:
+        """Return memory for dithered counts; new memory costs more than the dithering."""
+        shape = (len(layout), *layout.raw_shape)
+        if self._workspace is None or self._workspace.shape != shape:
+            self._workspace = np.empty(shape, np.float32)
+        return self._workspace
 
     def _check_voltage(self, raw: RawImage) -> None:
         """Stop if the back-side bias voltage is off."""
@@ -311,101 +331,6 @@ class FirstLookIsrTask(PipelineTask):
             mask[slices] |= np.uint16(plane_bits("BAD"))
             if not np.isfinite(stage.factors[i]):
                 image[slices] = np.nan
-
-    def _mask_bleeds(
-        self,
-        stage: AmplifierStage,
-        detector: Detector,
-        image: npt.NDArray[np.float32],
-        mask: npt.NDArray[np.uint16],
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Mask what very bright stars do to the detector."""
-        config, saturated = self.config, plane_bits("SAT")
-        if config.doE2VEdgeBleedMask and detector.physical_type == "E2V":
-            names = mask_e2v_edge_bleeds(
-                mask,
-                layout=stage.layout,
-                bit=saturated,
-                min_area=config.e2vEdgeBleedSatMinArea,
-                max_area=config.e2vEdgeBleedSatMaxArea,
-                height=config.e2vEdgeBleedYMax,
-            )
-            if names:
-                self.log.info("Masked edge bleeds of amplifiers %s.", ", ".join(names))
-        if config.doITLDipMask:
-            rule = config.overscanCamera.for_detector(detector)
-            settings = ItlDipSettings(
-                min_height=rule.itlDipMinHeight,
-                min_width=rule.itlDipMinWidth,
-                max_width=rule.itlDipMaxWidth,
-                width_scale=rule.itlDipWidthScale,
-                background_fraction=rule.itlDipBackgroundFraction,
-                min_noise_fraction=rule.itlDipMinBackgroundNoiseFraction,
-                max_columns=rule.itlDipMaxColsPerImage,
-            )
-            bits = plane_bits(*config.itlDipMaskPlanes)
-            trails = mask_itl_dips(mask, image=image, settings=settings, saturated_bit=saturated, bits=bits)
-            if trails:
-                self.log.info("Masked dips in columns %s.", trails)
-        if detector.physical_type == "ITL" and (config.doITLEdgeBleedMask or config.doITLSatSagMask):
-            self._mask_itl_cores(stage, image, mask, metadata)
-
-    def _mask_itl_cores(
-        self,
-        stage: AmplifierStage,
-        image: npt.NDArray[np.float32],
-        mask: npt.NDArray[np.uint16],
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Mask edge bleeds and sagging columns of an ITL detector."""
-        config, saturated = self.config, plane_bits("SAT")
-        levels = [
-            metadata[f"LSST ISR SATURATION LEVEL {name}"]
-            for name, bad in zip(stage.layout.names, stage.bad, strict=True)
-            if not bad
-        ]
-        limits = {"min_area": config.itlEdgeBleedSatMinArea, "max_area": config.itlEdgeBleedSatMaxArea}
-        for footprint in find_footprints(mask, bit=saturated):
-            if not limits["min_area"] <= footprint.area < limits["max_area"]:
-                continue
-            if config.doITLEdgeBleedMask:
-                names = mask_itl_edge_bleed(
-                    mask,
-                    image=image,
-                    layout=stage.layout,
-                    footprint=footprint,
-                    bit=saturated,
-                    saturation=float(np.nanmedian(levels)),
-                    threshold=config.itlEdgeBleedThreshold,
-                    decay=config.itlEdgeBleedModelConstant,
-                    **limits,
-                )
-                if names:
-                    self.log.info("Masked edge bleeds of amplifiers %s.", ", ".join(names))
-            if config.doITLSatSagMask:
-                mask_itl_saturation_sag(mask, footprint=footprint, bit=saturated)
-
-    def _mask_defects(
-        self,
-        defects: Defects | None,
-        layout: AmplifierLayout,
-        detector: Detector,
-        mask: npt.NDArray[np.uint16],
-    ) -> None:
-        """Mask defects and the amplifiers that the config calls bad."""
-        if self.config.doDefect and defects is not None:
-            bad = np.uint16(plane_bits("BAD"))
-            origin, (ny, nx) = detector.bbox.start, mask.shape
-            for x, y, width, height in defects.boxes.tolist():
-                rows = slice(max(y - origin.y, 0), min(max(y - origin.y + height, 0), ny))
-                columns = slice(max(x - origin.x, 0), min(max(x - origin.x + width, 0), nx))
-                mask[rows, columns] |= bad
-            for index, name in enumerate(layout.names):
-                if f"{detector.name}_{name}" in self.config.badAmps:
-                    mask[layout.assembled_slices(index)] |= bad
-        if self.config.doWidenSaturationTrails:
-            widen_saturation_trails(mask, bit=plane_bits("SAT"))
 
     def _detrend(
         self,
@@ -520,11 +445,12 @@ class FirstLookIsrTask(PipelineTask):
         """Write statistics of each amplifier into the metadata."""
         if not self.config.doStandardStatistics:
             return
+        planes = ("SAT", "BAD", "SUSPECT")
+        counts = count_bits(mask, layout=layout, bits=[plane_bits(plane) for plane in planes])
         for index, name in enumerate(layout.names):
             slices = layout.assembled_slices(index)
-            for plane in ("SAT", "BAD", "SUSPECT"):
-                count = np.count_nonzero(mask[slices] & np.uint16(plane_bits(plane)))
-                metadata[f"LSST ISR MASK {plane} {name}"] = int(count)
+            for plane, count in zip(planes, counts[index].tolist(), strict=True):
+                metadata[f"LSST ISR MASK {plane} {name}"] = count
             statistics = clipped_statistics(image[slices])
             level = metadata.get(f"LSST ISR OVERSCAN SERIAL MEDIAN {name}", math.nan)
             metadata |= {

@@ -30,13 +30,14 @@ from ..algorithms.isr import (
     all_saturated,
     dithered_amplifiers,
     fit_overscan,
+    median,
     quantiles,
     sample_rows,
     saturated_overscan,
     values_after_crosstalk,
 )
 from ..camera.calibrations import SerialTrap, TrapType
-from ._isr_calibrations import IsrCalibrations
+from ._isr_calibrations import IsrCalibrations, covered_amplifiers
 from ._isr_config import FirstLookIsrConfig
 
 # What a bad amplifier may have.
@@ -64,6 +65,8 @@ class AmplifierStage:
         Where to write what was measured, with the keywords of the Science Pipelines.
     log
         Logger.
+    workspace
+        Array of shape ``(n_amplifiers, *raw_shape)`` for dithered counts.
     """
 
     def __init__(
@@ -76,8 +79,10 @@ class AmplifierStage:
         calibrations: IsrCalibrations,
         metadata: dict[str, Any],
         log: Log,
+        workspace: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.raws = list(raws)
+        self._workspace = workspace
         self.layout = layout
         self.config = config
         self.metadata = metadata
@@ -143,7 +148,7 @@ class AmplifierStage:
         names = self.layout.names
         covered: frozenset[str] = frozenset()
         if self._calibrations.defects is not None:
-            covered = self._calibrations.defects.covered_amplifiers(self._detector)
+            covered = covered_amplifiers(self._calibrations.defects, self._detector)
         bad = np.array([name in covered for name in names])
         for name in sorted(covered):
             self._log.warning("Amplifier %s is bad: a defect covers it.", name)
@@ -254,12 +259,12 @@ class AmplifierStage:
             bad=self.bad,
             unit_scale=scale,
         )
-        values, crosstalk = sample_rows(self.raws, layout=self.layout, steps=self._steps())
+        sample, crosstalk = sample_rows(self.raws, layout=self.layout, steps=self._steps())
         threshold = self.config.crosstalk.minPixelToMask * scale
         if self.config.crosstalk.doSubtrahendMasking:
-            self._backgrounds = np.median(crosstalk.reshape(len(self.layout), -1), axis=1).astype(np.float32)
+            self._backgrounds = np.array([median(values) for values in crosstalk], np.float32)
         else:
-            threshold = threshold + self._raw_median(values)
+            threshold = threshold + self._raw_median(sample)
         self._crosstalk_threshold = threshold.astype(np.float32)
 
     def _raw_median(self, values: npt.NDArray[np.float32]) -> float:

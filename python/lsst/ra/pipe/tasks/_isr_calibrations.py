@@ -7,7 +7,14 @@
 
 from __future__ import annotations
 
-__all__ = ("BadCalibrationError", "IsrCalibrations", "check_calibrations", "prepare_images")
+__all__ = (
+    "BadCalibrationError",
+    "IsrCalibrations",
+    "check_calibrations",
+    "compare_camera_state",
+    "covered_amplifiers",
+    "prepare_images",
+)
 
 import dataclasses
 import logging
@@ -96,12 +103,7 @@ class IsrCalibrations:
 
 
 def check_calibrations(
-    calibrations: IsrCalibrations,
-    *,
-    config: FirstLookIsrConfig,
-    detector: Detector,
-    header: Mapping[str, Any],
-    log: logging.Logger | logging.LoggerAdapter[Any],
+    calibrations: IsrCalibrations, *, config: FirstLookIsrConfig, detector: Detector
 ) -> None:
     """Refuse calibrations that do not fit.
 
@@ -113,16 +115,12 @@ def check_calibrations(
         Settings of the task.
     detector
         Detector of the raw image.
-    header
-        Header of the raw image.
-    log
-        Logger for mismatches that are no error.
 
     Raises
     ------
     BadCalibrationError
-        Raised if one is missing, or is that of another detector, shape, unit or
-        camera state, or has values that cannot be used.
+        Raised if one is missing, or is that of another detector, shape or unit,
+        or has values that cannot be used.
     """
     for name, is_wanted in config.wanted_calibrations().items():
         if is_wanted and getattr(calibrations, name) is None:
@@ -132,11 +130,65 @@ def check_calibrations(
             _check_values(name, calibration, calibrations, config, detector)
         except CalibrationError as error:
             raise BadCalibrationError(name, str(error)) from error
+
+
+def compare_camera_state(
+    calibrations: IsrCalibrations,
+    *,
+    config: FirstLookIsrConfig,
+    header: Mapping[str, Any],
+    log: logging.Logger | logging.LoggerAdapter[Any],
+) -> None:
+    """Compare the camera's state with that of the calibrations.
+
+    Parameters
+    ----------
+    calibrations
+        Calibrations to check.
+    config
+        Settings of the task.
+    header
+        Header of the raw image.
+    log
+        Logger for mismatches.
+
+    Raises
+    ------
+    BadCalibrationError
+        Raised if the states differ and the config says that this is an error.
+    """
+    for name, calibration in calibrations.items().items():
         mismatch = _camera_mismatch(calibration.metadata, config.cameraKeywordsToCompare, header)
         if mismatch and config.doRaiseOnCalibMismatch:
             raise BadCalibrationError(name, f"the camera's state differs: {mismatch}")
         if mismatch:
             log.warning("The camera's state differs from that of calibration %s: %s.", name, mismatch)
+
+
+def covered_amplifiers(defects: Defects, detector: Detector) -> frozenset[str]:
+    """Return the amplifiers that one defect covers.
+
+    Parameters
+    ----------
+    defects
+        Defects.
+    detector
+        Detector with the amplifiers.
+
+    Returns
+    -------
+    names
+        Names of the amplifiers.
+    """
+    x0, y0, width, height = np.asarray(defects.boxes).reshape(-1, 4).T
+    names = set()
+    for amplifier in detector.amplifiers:
+        box = amplifier.bbox
+        covers = (x0 <= box.x.start) & (y0 <= box.y.start)
+        covers &= (x0 + width >= box.x.stop) & (y0 + height >= box.y.stop)
+        if covers.any():
+            names.add(amplifier.name)
+    return frozenset(names)
 
 
 def _check_values(
@@ -173,7 +225,7 @@ def _known_bad_amplifiers(
     """Names of amplifiers whose calibrations need not be good."""
     bad = {amp.removeprefix(f"{detector.name}_") for amp in config.badAmps if amp.startswith(detector.name)}
     if calibrations.defects is not None:
-        bad |= calibrations.defects.covered_amplifiers(detector)
+        bad |= covered_amplifiers(calibrations.defects, detector)
     if calibrations.ptc is not None:
         bad |= calibrations.ptc.bad_amplifiers
     return bad

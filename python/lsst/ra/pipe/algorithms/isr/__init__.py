@@ -26,9 +26,10 @@ from ._deferred_charge import TRAP_KINDS, DeferredChargeError, DeferredChargeTer
 from ._detrend import DetrendCalibrations, NoiseModel, detrend
 from ._dither import DITHER_OFFSETS, MersenneTwister, dithered_amplifiers
 from ._footprints import Footprint, find_footprints
-from ._interpolation import grow_bits, interpolate_rows, interpolation_weights, set_masked
+from ._interpolation import interpolate_rows, interpolation_weights
 from ._layout import AmplifierLayout, LayoutError
 from ._linearity import LINEARITY_KINDS, LinearityError, LinearityTerms
+from ._mask_pixels import count_bits, grow_bits, set_masked
 from ._overscan import OVERSCAN_METHODS, OverscanFit, OverscanSettings, fit_overscan, saturated_overscan
 from ._statistics import ClippedStatistics, clipped_statistics, median, quantiles
 
@@ -57,6 +58,7 @@ __all__ = (
     "assemble",
     "bin_image",
     "clipped_statistics",
+    "count_bits",
     "detrend",
     "dithered_amplifiers",
     "find_footprints",

@@ -23,12 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ._crosstalk import CrosstalkTerms, crosstalk_rows
-from ._deferred_charge import DeferredChargeTerms, defer_row
+from ._deferred_charge import DeferredChargeTerms, defer_rows, deferred_charge_work
 from ._layout import AmplifierLayout
-from ._linearity import LinearityTerms, linearize_row
+from ._linearity import LinearityTerms, linearize
 
 # Rows of which one is used for levels that need no more.
 _SAMPLE_STRIDE = 16
+
+# Rows that are worked on together: more would not stay in the cache.
+_BLOCK = 8
 
 
 class AmplifierSteps(NamedTuple):
@@ -99,7 +102,7 @@ def assemble(
 
     Notes
     -----
-    One pass: a row of all amplifiers stays in the cache through all steps.
+    One pass: a few rows of all amplifiers stay in the cache through all steps.
     """
     bits = (np.uint16(saturated_bit), np.uint16(suspect_bit), np.uint16(crosstalk_bit))
     places = (layout.out_y0, layout.out_x0, layout.flip_y, layout.flip_x)
@@ -200,6 +203,15 @@ def _all_reach(data, levels, limit):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _any_reaches(values, limit):  # type: ignore[no-untyped-def]
+    """Tell whether any value reaches a limit."""
+    found = np.int32(0)
+    for x in range(values.size):
+        found |= np.int32(values[x] >= limit)
+    return found != 0
+
+
+@numba.njit(cache=True, error_model="numpy")
 def _load_row(raw, level, saturation, suspect, gain, out):  # type: ignore[no-untyped-def]
     """Subtract the level, apply the gain; tell whether a limit is reached."""
     limit = np.float32(np.inf)
@@ -247,68 +259,103 @@ def _rows_after_crosstalk(raws, nx, x0, limits, stride, steps):  # type: ignore[
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _flag_crosstalk(rows, subtrahend, steps, target, bit, row, flip):  # type: ignore[no-untyped-def]
+def _flag_crosstalk(rows, bright, subtrahend, steps, target, bit, row, flip):  # type: ignore[no-untyped-def]
     """Flag pixels whose crosstalk is noticeable."""
-    n = subtrahend.shape[1]
+    n = subtrahend.size
     if steps.flag_sources:
         for source in range(rows.shape[0]):
-            if steps.crosstalk.linear[target, source] != 0.0:
-                threshold = steps.crosstalk_threshold[source]
+            if steps.crosstalk.linear[target, source] != 0.0 and bright[source]:
+                threshold, values = steps.crosstalk_threshold[source], rows[source]
                 for x in range(n):
-                    if rows[source, x] >= threshold:
+                    if values[x] >= threshold:
                         row[n - 1 - x if flip else x] |= bit
     else:
         background, threshold = steps.crosstalk_backgrounds[target], steps.crosstalk_threshold[target]
         found = np.int32(0)
         for x in range(n):
-            found |= np.int32(abs(subtrahend[target, x] - background) >= threshold)
+            found |= np.int32(abs(subtrahend[x] - background) >= threshold)
         if found != 0:
             for x in range(n):
-                if abs(subtrahend[target, x] - background) >= threshold:
+                if abs(subtrahend[x] - background) >= threshold:
                     row[n - 1 - x if flip else x] |= bit
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _assemble(raws, data_shape, x0, steps, places, bits, image, mask):  # type: ignore[no-untyped-def]
-    """Correct and assemble, row by row."""
+    """Correct and assemble, some rows at a time."""
     n = len(raws)
     ny, nx = data_shape
-    out_y0, out_x0, flip_y, flip_x = places
-    saturated_bit, suspect_bit, crosstalk_bit = bits
-    rows = np.empty((n, nx), np.float32)
-    subtrahend = np.zeros((n, nx), np.float32)
-    work = np.empty((4, nx), np.float32)
-    for y in range(ny):
+    rows = np.empty((_BLOCK, n, nx), np.float32)
+    subtrahend = np.zeros((_BLOCK, n, nx), np.float32)
+    corrected = np.empty((_BLOCK, nx), np.float32)
+    work = deferred_charge_work(steps.deferred_charge, nx)
+    for first in range(0, ny, _BLOCK):
+        n_rows = min(_BLOCK, ny - first)
         for a in range(n):
-            raw, level = raws[a][y, x0 : x0 + nx], steps.levels[a, y]
-            saturation, suspect = steps.saturation[a], steps.suspect[a]
-            if _load_row(raw, level, saturation, suspect, steps.gains[a], rows[a]):
-                out_y = out_y0[a] + (ny - 1 - y if flip_y[a] else y)
-                row = mask[out_y, out_x0[a] : out_x0[a] + nx]
-                _flag_row(raw, level, saturation, saturated_bit, row, flip_x[a])
-                _flag_row(raw, level, suspect, suspect_bit, row, flip_x[a])
+            _load_rows(raws[a], x0, first, n_rows, steps, a, ny, places, bits, rows, mask)
         if steps.crosstalk.enabled:
-            crosstalk_rows(rows, steps.crosstalk, subtrahend)
+            for i in range(n_rows):
+                crosstalk_rows(rows[i], steps.crosstalk, subtrahend[i])
+            _flag_rows(rows, subtrahend, steps, first, n_rows, ny, places, bits[2], mask)
         for a in range(n):
-            out_y = out_y0[a] + (ny - 1 - y if flip_y[a] else y)
-            out = image[out_y, out_x0[a] : out_x0[a] + nx]
-            if steps.crosstalk.enabled:
-                row = mask[out_y, out_x0[a] : out_x0[a] + nx]
-                _flag_crosstalk(rows, subtrahend, steps, a, crosstalk_bit, row, flip_x[a])
-            _finish_row(rows[a], subtrahend[a], steps, a, work, out, flip_x[a])
+            _subtract_rows(rows, subtrahend, steps.columns[a], a, n_rows, corrected)
+            linearize(corrected[:n_rows].reshape(-1), steps.linearity, a)
+            defer_rows(corrected[:n_rows], steps.deferred_charge, a, work)
+            _write_rows(corrected, a, first, n_rows, ny, places, image)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _finish_row(values, subtrahend, steps, a, work, out, flip):  # type: ignore[no-untyped-def]
-    """Do the steps after crosstalk and write the row."""
-    n = values.size
-    corrected, columns = work[3], steps.columns[a]
-    for x in range(n):
-        corrected[x] = values[x] - subtrahend[x] - columns[x]
-    linearize_row(corrected, steps.linearity, a)
-    defer_row(corrected, steps.deferred_charge, a, work)
-    if flip:
-        for x in range(n):
-            out[x] = corrected[n - 1 - x]
-    else:
-        out[:] = corrected
+def _load_rows(raw, x0, first, n_rows, steps, a, ny, places, bits, rows, mask):  # type: ignore[no-untyped-def]
+    """Load rows of an amplifier, and flag saturated and suspect pixels."""
+    out_y0, out_x0, flip_y, flip_x = places
+    nx = rows.shape[2]
+    levels, saturation, suspect, gain = steps.levels[a], steps.saturation[a], steps.suspect[a], steps.gains[a]
+    for i in range(n_rows):
+        y = first + i
+        values = raw[y][x0 : x0 + nx]
+        if _load_row(values, levels[y], saturation, suspect, gain, rows[i, a]):
+            row = mask[out_y0[a] + (ny - 1 - y if flip_y[a] else y)][out_x0[a] : out_x0[a] + nx]
+            _flag_row(values, levels[y], saturation, bits[0], row, flip_x[a])
+            _flag_row(values, levels[y], suspect, bits[1], row, flip_x[a])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _flag_rows(rows, subtrahend, steps, first, n_rows, ny, places, bit, mask):  # type: ignore[no-untyped-def]
+    """Flag noticeable crosstalk."""
+    out_y0, out_x0, flip_y, flip_x = places
+    n, nx = rows.shape[1:]
+    bright = np.zeros(n, np.bool_)
+    for i in range(n_rows):
+        y = first + i
+        if steps.flag_sources:
+            for a in range(n):
+                bright[a] = _any_reaches(rows[i, a], steps.crosstalk_threshold[a])
+        for a in range(n):
+            row = mask[out_y0[a] + (ny - 1 - y if flip_y[a] else y)][out_x0[a] : out_x0[a] + nx]
+            _flag_crosstalk(rows[i], bright, subtrahend[i, a], steps, a, bit, row, flip_x[a])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _subtract_rows(rows, subtrahend, columns, a, n_rows, out):  # type: ignore[no-untyped-def]
+    """Subtract crosstalk and the level of each column."""
+    for i in range(n_rows):
+        values, crosstalk, result = rows[i, a], subtrahend[i, a], out[i]
+        for x in range(values.size):
+            result[x] = values[x] - crosstalk[x] - columns[x]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _write_rows(rows, a, first, n_rows, ny, places, image):  # type: ignore[no-untyped-def]
+    """Write rows where they belong."""
+    out_y0, out_x0, flip_y, flip_x = places
+    n = rows.shape[1]
+    for i in range(n_rows):
+        y = first + i
+        out = image[out_y0[a] + (ny - 1 - y if flip_y[a] else y)][out_x0[a] : out_x0[a] + n]
+        values = rows[i]
+        if flip_x[a]:
+            for x in range(n):
+                out[x] = values[n - 1 - x]
+        else:
+            for x in range(n):
+                out[x] = values[x]

@@ -33,9 +33,6 @@ class CrosstalkTerms(NamedTuple):
     enabled: bool
     """Whether any linear coefficient is not zero."""
 
-    use_quadratic: bool
-    """Whether any quadratic coefficient is not zero."""
-
     @classmethod
     def none(cls, n_amplifiers: int) -> CrosstalkTerms:
         """Make terms that correct nothing.
@@ -97,44 +94,41 @@ class CrosstalkTerms(NamedTuple):
             second = second * scale[:, np.newaxis] / scale[np.newaxis, :] ** 2
         first[unused] = 0.0
         second[unused | ~np.isfinite(second)] = 0.0
-        return cls(first.astype(np.float32), second.astype(np.float32), bool(first.any()), bool(second.any()))
+        return cls(first.astype(np.float32), second.astype(np.float32), bool(first.any()))
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def crosstalk_rows(values, terms, out):  # type: ignore[no-untyped-def]
     """Crosstalk in one row of each amplifier, of shape (n_amplifiers, nx)."""
-    n, width = values.shape
-    squares = np.empty_like(values)
-    use_squares = terms.use_quadratic
-    if use_squares:
-        for source in range(n):
-            v, w = values[source], squares[source]
-            for x in range(width):
-                w[x] = v[x] * v[x]
+    n = values.shape[0]
+    whole = n - n % 8
     for target in range(n):
-        total = out[target]
-        total[:] = 0.0
-        # Four sources at a time, to spare loads and stores of the sum.
-        for source in range(0, n - n % 4, 4):
-            _add_four(values, terms.linear[target], source, total)
-            if use_squares:
-                _add_four(squares, terms.quadratic[target], source, total)
-        for source in range(n - n % 4, n):
-            v, w = values[source], squares[source]
-            for x in range(width):
-                total[x] += terms.linear[target, source] * v[x]
-            if use_squares:
-                for x in range(width):
-                    total[x] += terms.quadratic[target, source] * w[x]
+        total, linear, quadratic = out[target], terms.linear[target], terms.quadratic[target]
+        total[:] = np.float32(0.0)
+        for source in range(0, whole, 8):
+            _add_eight(values[source : source + 8], linear[source:], quadratic[source:], total)
+        for source in range(whole, n):
+            v, p, q = values[source], linear[source], quadratic[source]
+            for x in range(total.size):
+                total[x] += v[x] * (p + q * v[x])
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _add_four(values, coefficients, first, total):  # type: ignore[no-untyped-def]
-    """Add four rows, times their coefficients."""
-    a, b, c, d = values[first], values[first + 1], values[first + 2], values[first + 3]
-    p, q = coefficients[first], coefficients[first + 1]
-    r, s = coefficients[first + 2], coefficients[first + 3]
-    if p == 0.0 and q == 0.0 and r == 0.0 and s == 0.0:
-        return
+def _add_eight(values, linear, quadratic, total):  # type: ignore[no-untyped-def]
+    """Add the crosstalk of eight sources, to spare loads and stores of the sum."""
+    a, b, c, d, e, f, g, h = (
+        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7]
+    )  # fmt: skip
+    p = (linear[0], linear[1], linear[2], linear[3], linear[4], linear[5], linear[6], linear[7])
+    q = (
+        quadratic[0], quadratic[1], quadratic[2], quadratic[3],
+        quadratic[4], quadratic[5], quadratic[6], quadratic[7],
+    )  # fmt: skip
     for x in range(total.size):
-        total[x] += (p * a[x] + q * b[x]) + (r * c[x] + s * d[x])
+        low = (a[x] * (p[0] + q[0] * a[x]) + b[x] * (p[1] + q[1] * b[x])) + (
+            c[x] * (p[2] + q[2] * c[x]) + d[x] * (p[3] + q[3] * d[x])
+        )
+        high = (e[x] * (p[4] + q[4] * e[x]) + f[x] * (p[5] + q[5] * f[x])) + (
+            g[x] * (p[6] + q[6] * g[x]) + h[x] * (p[7] + q[7] * h[x])
+        )
+        total[x] += low + high

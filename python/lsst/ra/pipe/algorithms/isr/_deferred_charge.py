@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 _NO_TRAP, _LINEAR, _LOGISTIC, _SPLINE = range(4)
 
+# Pixels that are worked on together if they are in one interval.
+_SEGMENT = 64
+
 TRAP_KINDS = ("linear", "logistic", "spline")
 """Names of the ways in which a trap's occupancy follows from the signal."""
 
@@ -33,7 +36,7 @@ class DeferredChargeTerms(NamedTuple):
     """Output amplifier drift per signal, of shape ``(n_amplifiers,)``."""
 
     drift_decay: npt.NDArray[np.float32]
-    """Fraction of the drift that remains after one transfer."""
+    """Fraction of the drift that remains after 0, 1, ... transfers, ``(n_amplifiers, n_offset)``."""
 
     efficiency: npt.NDArray[np.float32]
     """Fraction of the charge that each transfer moves."""
@@ -45,7 +48,8 @@ class DeferredChargeTerms(NamedTuple):
     """Largest charge in the trap (electron)."""
 
     trap_decay: npt.NDArray[np.float32]
-    """Fraction of the trapped charge that remains after one transfer."""
+    """Fraction of the trapped charge that remains after 0, 1, ... transfers,
+    ``(n_amplifiers, n_trap + 1)``."""
 
     trap_a: npt.NDArray[np.float32]
     """Charge captured per signal of a linear trap; midpoint (electron) of a
@@ -170,11 +174,11 @@ class DeferredChargeTerms(NamedTuple):
         second = [float(values[1]) if len(values) > 1 else 0.0 for values in trap_coefficients]
         return cls(
             np.asarray(drift_scale, np.float32),
-            np.exp(-1.0 / np.asarray(decay_time, np.float64)).astype(np.float32),
+            _decays(decay_time, n_offset),
             (1.0 - np.asarray(global_cti, np.float64)).astype(np.float32),
             np.array([1 + TRAP_KINDS.index(kind) for kind in trap_kind]),
             sizes.astype(np.float32),
-            np.exp(-1.0 / emission).astype(np.float32),
+            _decays(emission, n_trap + 1),
             np.array(first, np.float32),
             np.array(second, np.float32),
             centers,
@@ -201,6 +205,12 @@ def _table(
     return centers[keep], captured[keep]
 
 
+def _decays(times: npt.NDArray[Any], n: int) -> npt.NDArray[np.float32]:
+    """Return what remains after 0 to n - 1 transfers."""
+    transfers = np.arange(n)[np.newaxis, :]
+    return np.exp(-transfers / np.asarray(times, np.float64)[:, np.newaxis]).astype(np.float32)
+
+
 def _empty_capture(kind: str, coefficients: npt.NDArray[Any], size: float) -> float:
     """Return what a trap takes from a pixel without signal."""
     match kind:
@@ -212,37 +222,59 @@ def _empty_capture(kind: str, coefficients: npt.NDArray[Any], size: float) -> fl
 
 
 @numba.njit(cache=True, error_model="numpy")
-def defer_row(values, terms, amplifier, work):  # type: ignore[no-untyped-def]
-    """Undo late charge in one row as read out, in place.
+def deferred_charge_work(terms, width):  # type: ignore[no-untyped-def]
+    """Make the work array of `defer_rows`: rows that begin with empty pixels."""
+    padding = max(terms.n_offset, terms.n_trap)
+    return np.zeros((3, padding + width), np.float32)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def defer_rows(rows, terms, amplifier, work):  # type: ignore[no-untyped-def]
+    """Undo late charge in rows as read out, in place.
 
     Snyder et al. 2021, JATIS 7, 048002, equations 10 and 13, for prescan
-    pixels without signal.  The work array has shape (3, nx).
+    pixels without signal.
     """
-    n = values.size
-    if terms.drift_scale[amplifier] > 0.0:
-        scale = terms.drift_scale[amplifier]
-        drift = work[0]
-        for x in range(n):
-            drift[x] = scale * max(values[x], np.float32(0.0))
-        drift = _decaying_maximum(work, 0, terms.n_offset, terms.drift_decay[amplifier])
-        for x in range(n):
-            values[x] -= drift[x]
-    if terms.trap_kind[amplifier] == _NO_TRAP:
+    scale, drift_decays = terms.drift_scale[amplifier], terms.drift_decay[amplifier]
+    has_trap = terms.trap_kind[amplifier] != _NO_TRAP
+    if not has_trap and not scale > 0.0:
         return
-    capture = work[2]
-    _captured(values, terms, amplifier, capture)
-    work[0][:] = capture
-    decay = terms.trap_decay[amplifier]
-    held = _decaying_maximum(work, 0, terms.n_trap, decay)
-    efficiency = terms.efficiency[amplifier]
-    previous = terms.trap_empty[amplifier]
-    for x in range(n):
-        # What the pixel before left in the trap: part of it comes out here.
-        occupancy = previous
-        previous = held[x]
-        loss = max(capture[x] - occupancy * decay, np.float32(0.0))
-        gain = occupancy * (np.float32(1.0) - decay)
-        values[x] -= efficiency * (gain - loss)
+    decays, efficiency = terms.trap_decay[amplifier], terms.efficiency[amplifier]
+    padding = work.shape[1] - rows.shape[1]
+    signal = work[0][padding:]
+    for y in range(rows.shape[0]):
+        values = rows[y]
+        if scale > 0.0:
+            _drift(values, scale, signal)
+            drift = _decaying_maximum(work, padding, terms.n_offset, drift_decays)
+            for x in range(values.size):
+                values[x] -= drift[x]
+        if has_trap:
+            _captured(values, terms, amplifier, signal)
+            held = _decaying_maximum(work, padding, terms.n_trap, decays)
+            # What the pixel before left in the trap: part of it comes out here.
+            held[0], first = terms.trap_empty[amplifier], held[0]
+            _exchange(values[:1], signal[:1], held[:1], decays[1], efficiency)
+            held[0] = first
+            _exchange(values[1:], signal[1:], held[:-1], decays[1], efficiency)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _drift(values, scale, out):  # type: ignore[no-untyped-def]
+    """Drift that each pixel causes."""
+    zero = np.float32(0.0)
+    for x in range(values.size):
+        out[x] = scale * (values[x] if values[x] > zero else zero)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _exchange(values, capture, occupancy, decay, efficiency):  # type: ignore[no-untyped-def]
+    """Take out what the trap released, put back what it captured."""
+    zero, released = np.float32(0.0), np.float32(1.0) - decay
+    for x in range(values.size):
+        loss = capture[x] - occupancy[x] * decay
+        loss = loss if loss > zero else zero
+        values[x] -= efficiency * (occupancy[x] * released - loss)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -253,43 +285,78 @@ def _captured(values, terms, amplifier, out):  # type: ignore[no-untyped-def]
     zero = np.float32(0.0)
     if kind == _LINEAR:
         for x in range(values.size):
-            out[x] = min(size, max(values[x], zero) * a)
+            taken = (values[x] if values[x] > zero else zero) * a
+            out[x] = taken if taken < size else size
     elif kind == _LOGISTIC:
         for x in range(values.size):
-            out[x] = size / (np.float32(1.0) + np.exp(-b * (max(values[x], zero) - a)))
+            value = values[x] if values[x] > zero else zero
+            out[x] = size / (np.float32(1.0) + np.exp(-b * (value - a)))
     else:
-        centers, captured = terms.trap_centers[amplifier], terms.trap_values[amplifier]
-        first, start = centers[0], captured[0]
-        for x in range(values.size):
-            value = max(values[x], zero)
-            result = start
-            if value > first:
-                k = 0
-                while value >= centers[k + 1]:
-                    k += 1
-                result = captured[k]
-                if centers[k + 1] < np.inf:
-                    slope = (captured[k + 1] - captured[k]) / (centers[k + 1] - centers[k])
-                    result += slope * (value - centers[k])
-            out[x] = result
+        _interpolate(values, terms.trap_centers[amplifier], terms.trap_values[amplifier], out)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _interpolate(values, centers, captured, out):  # type: ignore[no-untyped-def]
+    """Interpolate linearly, constant outside."""
+    for start in range(0, values.size, _SEGMENT):
+        part, result = values[start : start + _SEGMENT], out[start : start + _SEGMENT]
+        # Most often, all of a segment is between two centers.
+        k = _interval(part[0], centers)
+        low, high, slope = _line(k, centers, captured)
+        outside = np.int32(0)
+        for x in range(part.size):
+            outside |= np.int32(not (part[x] >= low)) | np.int32(not (part[x] < high))
+        if outside == 0:
+            level = captured[k]
+            for x in range(part.size):
+                result[x] = level + slope * (part[x] - low)
+        else:
+            for x in range(part.size):
+                value = part[x]
+                k = _interval(value, centers)
+                low, _, slope = _line(k, centers, captured)
+                value = value if value > low else low
+                result[x] = captured[k] + slope * (value - low)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _decaying_maximum(work, row, length, decay):  # type: ignore[no-untyped-def]
-    """Maximum of the last values of work[row], each decayed since.
+def _interval(value, centers):  # type: ignore[no-untyped-def]
+    """Last center that is not above a value; the first one for smaller values."""
+    k = 0
+    while value >= centers[k + 1]:
+        k += 1
+    return k
 
-    Windows grow by combining two of the same length; the last ones overlap.
+
+@numba.njit(cache=True, error_model="numpy")
+def _line(k, centers, captured):  # type: ignore[no-untyped-def]
+    """Return the ends of an interval and the slope in it."""
+    low, high = centers[k], centers[k + 1]
+    slope = np.float32(0.0)
+    if high < np.inf:
+        slope = (captured[k + 1] - captured[k]) / (high - low)
+    return low, high, slope
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _decaying_maximum(work, padding, length, decays):  # type: ignore[no-untyped-def]
+    """Maximum of the last values of work[0], each decayed since.
+
+    A window is made of up to four shorter ones, which may overlap.
     """
-    current, other = work[row], work[row + 1]
-    n = current.size
-    have = 1
+    current, row, have = work[0], 1, 1
     while have < length:
-        shift = min(have, length - have)
-        factor = decay**shift
-        other[:shift] = current[:shift]
-        for x in range(n - shift):
-            earlier, now = current[x] * factor, current[x + shift]
-            other[x + shift] = earlier if earlier > now else now
-        current, other = other, current
-        have += shift
-    return current
+        longer = min(4 * have, length)
+        i, j, k = min(have, longer - have), min(2 * have, longer - have), min(3 * have, longer - have)
+        p, q, r = decays[i], decays[j], decays[k]
+        n = work.shape[1] - padding
+        now, first = current[padding:], current[padding - i : padding - i + n]
+        second, third = current[padding - j : padding - j + n], current[padding - k : padding - k + n]
+        out = work[row][padding:]
+        for x in range(n):
+            a, b, c = first[x] * p, second[x] * q, third[x] * r
+            a = a if a > now[x] else now[x]
+            b = b if b > c else c
+            out[x] = a if a > b else b
+        current, row, have = work[row], 3 - row, longer
+    return current[padding:]

@@ -17,6 +17,11 @@ import numpy.typing as npt
 
 from ._layout import AmplifierLayout
 
+# Pixels of a row that are worked on together.
+_SEGMENT = 1024
+
+_INFINITY = np.float32(np.inf)
+
 _EMPTY = np.empty((0, 0), np.float32)
 _EMPTY_MASK = np.empty((0, 0), np.uint16)
 
@@ -104,92 +109,102 @@ def detrend(
     n_nan
         Number of pixels that are not finite before the flat.
     """
-    places = (layout.out_y0, layout.out_x0)
     bits = (np.uint16(nan_bit), np.uint16(negative_bit))
-    shape = layout.data_shape
-    return int(
-        _detrend(
-            image, variance, mask, shape, places, calibrations, noise,
-            np.float32(dark_time), model_variance, bits,
-        )
-    )  # fmt: skip
+    inverse_gains, read_variances = _columns(layout, noise, model_variance)
+    bands = np.minimum(np.arange(image.shape[0]) // layout.data_shape[0], inverse_gains.shape[0] - 1)
+    columns = (inverse_gains, read_variances, bands, model_variance)
+    return int(_detrend(image, variance, mask, calibrations, columns, np.float32(dark_time), bits))
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _detrend(image, variance, mask, shape, places, calibrations, noise, dark_time, model, bits):  # type: ignore[no-untyped-def]
-    """Work on row after row of the detector."""
-    out_y0, out_x0 = places
-    height, width = shape
+def _columns(
+    layout: AmplifierLayout, noise: NoiseModel, model: bool
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Spread inverse gains and read variances over the columns of each row of amplifiers."""
+    n_bands = layout.shape[0] // layout.data_shape[0]
+    inverse_gains = np.ones((n_bands, layout.shape[1]), np.float32)
+    read_variances = np.zeros((n_bands, layout.shape[1]), np.float32)
+    if model:
+        for a in range(len(layout)):
+            rows, columns = layout.assembled_slices(a)
+            band = rows.start // layout.data_shape[0]
+            inverse_gains[band, columns] = 1.0 / noise.gains[a]
+            read_variances[band, columns] = (noise.read_noise[a] / noise.gains[a]) ** 2
+    return inverse_gains, read_variances
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _detrend(image, variance, mask, calibrations, columns, dark_time, bits):  # type: ignore[no-untyped-def]
+    """Work on segments of the rows."""
+    inverse_gains, read_variances, bands, model = columns
+    width = image.shape[1]
+    zeros, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
+    new_values, new_variances = np.empty(_SEGMENT, np.float32), np.empty(_SEGMENT, np.float32)
     n_nan = 0
     for y in range(image.shape[0]):
-        for a in range(out_y0.size):
-            if y < out_y0[a] or y >= out_y0[a] + height:
-                continue
-            columns = slice(out_x0[a], out_x0[a] + width)
-            values, variances, flags = image[y, columns], variance[y, columns], mask[y, columns]
-            variances[:] = np.float32(0.0)
-            _subtract(values, variances, calibrations, y, columns, dark_time)
-            if bits[0] != 0:
-                n_nan += _flag_not_finite(values, variances, flags, bits[0])
-            if model:
-                inverse_gain = np.float32(1.0) / noise.gains[a]
-                read_variance = (noise.read_noise[a] * inverse_gain) ** 2
-                for x in range(width):
-                    variances[x] = (variances[x] + values[x]) * inverse_gain + read_variance
-            if bits[1] != 0:
-                _flag_not_positive(variances, flags, bits[1])
-            if calibrations.inverse_flat.size > 0:
-                inverse = calibrations.inverse_flat[y, columns]
-                relative = calibrations.flat_relative_variance[y, columns]
-                for x in range(width):
-                    value = values[x] * inverse[x]
-                    values[x] = value
-                    variances[x] = variances[x] * inverse[x] * inverse[x] + value * value * relative[x]
+        bias = calibrations.bias[y] if calibrations.bias.size > 0 else zeros
+        bias_variance = calibrations.bias_variance[y] if calibrations.bias.size > 0 else zeros
+        dark = calibrations.dark[y] if calibrations.dark.size > 0 else zeros
+        dark_variance = calibrations.dark_variance[y] if calibrations.dark.size > 0 else zeros
+        inverse = calibrations.inverse_flat[y] if calibrations.inverse_flat.size > 0 else ones
+        relative = calibrations.flat_relative_variance[y] if calibrations.inverse_flat.size > 0 else zeros
+        gains, read = inverse_gains[bands[y]], read_variances[bands[y]]
+        for start in range(0, width, _SEGMENT):
+            part = slice(start, min(start + _SEGMENT, width))
+            values, flags = image[y][part], mask[y][part]
+            terms = (
+                bias[part],
+                dark[part],
+                bias_variance[part],
+                dark_variance[part],
+                gains[part],
+                read[part],
+            )
+            found = _correct(
+                values, terms, inverse[part], relative[part], dark_time, model, new_values, new_variances
+            )
+            if found:
+                n_nan += _flag(values, flags, terms, dark_time, model, bits)
+            values[:] = new_values[: values.size]
+            variance[y][part] = new_variances[: values.size]
             if calibrations.mask.size > 0:
-                more = calibrations.mask[y, columns]
-                for x in range(width):
+                more = calibrations.mask[y][part]
+                for x in range(flags.size):
                     flags[x] |= more[x]
     return n_nan
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _subtract(values, variances, calibrations, y, columns, dark_time):  # type: ignore[no-untyped-def]
-    """Subtract bias and dark from part of a row."""
-    if calibrations.bias.size > 0:
-        bias, bias_variance = calibrations.bias[y, columns], calibrations.bias_variance[y, columns]
-        for x in range(values.size):
-            values[x] -= bias[x]
-            variances[x] += bias_variance[x]
-    if calibrations.dark.size > 0:
-        dark, dark_variance = calibrations.dark[y, columns], calibrations.dark_variance[y, columns]
-        for x in range(values.size):
-            values[x] -= dark_time * dark[x]
-            variances[x] += dark_time * dark_time * dark_variance[x]
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _flag_not_finite(values, variances, flags, bit):  # type: ignore[no-untyped-def]
-    """Flag and count what is not finite."""
+def _correct(values, terms, inverse, relative, dark_time, model, out, out_variance):  # type: ignore[no-untyped-def]
+    """Correct values, and tell whether one is not finite or has no variance."""
+    bias, dark, bias_variance, dark_variance, gains, read = terms
     found = np.int32(0)
+    square = dark_time * dark_time
+    photons = np.float32(1.0) if model else np.float32(0.0)
     for x in range(values.size):
-        # The difference of a finite number and itself is zero.
-        found |= np.int32((values[x] - values[x]) + (variances[x] - variances[x]) != np.float32(0.0))
-    n = 0
-    if found != 0:
-        for x in range(values.size):
-            if not (np.isfinite(values[x]) and np.isfinite(variances[x])):
-                flags[x] |= bit
-                n += 1
-    return n
+        value = values[x] - bias[x] - dark_time * dark[x]
+        total = (bias_variance[x] + square * dark_variance[x] + photons * value) * gains[x] + read[x]
+        # A variance that is not finite is not positive either, or not below infinity.
+        found |= np.int32(not (total > np.float32(0.0))) | np.int32(not (abs(value) < _INFINITY))
+        found |= np.int32(not (total < _INFINITY))
+        value *= inverse[x]
+        out[x] = value
+        out_variance[x] = total * inverse[x] * inverse[x] + value * value * relative[x]
+    return found != 0
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _flag_not_positive(variances, flags, bit):  # type: ignore[no-untyped-def]
-    """Flag variances that are not positive."""
-    found = np.int32(0)
-    for x in range(variances.size):
-        found |= np.int32(variances[x] <= np.float32(0.0))
-    if found != 0:
-        for x in range(variances.size):
-            if variances[x] <= np.float32(0.0):
-                flags[x] |= bit
+def _flag(values, flags, terms, dark_time, model, bits):  # type: ignore[no-untyped-def]
+    """Flag what is not finite, and variances that are not positive; count the former."""
+    bias, dark, bias_variance, dark_variance, gains, read = terms
+    n = 0
+    for x in range(values.size):
+        value = values[x] - bias[x] - dark_time * dark[x]
+        total = bias_variance[x] + dark_time * dark_time * dark_variance[x]
+        if bits[0] != 0 and not (np.isfinite(value) and np.isfinite(total)):
+            flags[x] |= bits[0]
+            n += 1
+        if model:
+            total = (total + value) * gains[x] + read[x]
+        if bits[1] != 0 and total <= np.float32(0.0):
+            flags[x] |= bits[1]
+    return n

@@ -62,6 +62,32 @@ class MersenneTwister:
         """
         self._used = _fill(self._state, self._block, self._used, out, np.float32(offset))
 
+    def dither(
+        self,
+        raws: Sequence[npt.NDArray[Any]],
+        places: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]],
+        offset: float,
+        members: npt.NDArray[Any],
+        out: npt.NDArray[np.float32],
+    ) -> None:
+        """Add the next numbers to amplifiers that lie side by side.
+
+        Parameters
+        ----------
+        raws
+            Raw counts (adu) of each amplifier.
+        places
+            Column in the mosaic, and whether rows and columns are reversed.
+        offset
+            Number to add to each.
+        members
+            Index of each amplifier in the result.
+        out
+            Array of shape ``(n_amplifiers, *raw_shape)`` to write to.
+        """
+        state, block, shift = self._state, self._block, np.float32(offset)
+        self._used = _dither(state, block, self._used, tuple(raws), places, shift, members, out)
+
 
 @numba.njit(cache=True, error_model="numpy")
 def _next_block(state, block):  # type: ignore[no-untyped-def]
@@ -140,34 +166,31 @@ def dithered_amplifiers(
     if out is None:
         out = np.empty((len(layout), *layout.raw_shape), np.float32)
     generator = MersenneTwister(seed)
-    offset = DITHER_OFFSETS[mode]
-    height, width = layout.raw_shape
     columns = np.round(layout.out_x0 / layout.data_shape[1]).astype(np.int64)
     rows = np.round(layout.out_y0 / layout.data_shape[0]).astype(np.int64)
-    numbers = np.empty((height, (columns.max() + 1) * width), np.float32)
     for row in np.unique(rows):
-        generator.fill(numbers.reshape(-1), offset)
-        for index in np.nonzero(rows == row)[0]:
-            x0 = columns[index] * width
-            _add(
-                raws[index],
-                numbers[:, x0 : x0 + width],
-                layout.flip_y[index],
-                layout.flip_x[index],
-                out[index],
-            )
+        members = np.flatnonzero(rows == row)
+        places = (columns[members], layout.flip_y[members], layout.flip_x[members])
+        generator.dither([raws[int(i)] for i in members], places, DITHER_OFFSETS[mode], members, out)
     return out
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _add(raw, numbers, flip_y, flip_x, out):  # type: ignore[no-untyped-def]
-    """Add numbers, in the mosaic's orientation, to an amplifier as read out."""
-    ny, nx = raw.shape
-    for y in range(ny):
-        source = numbers[ny - 1 - y if flip_y else y]
-        if flip_x:
-            for x in range(nx):
-                out[y, x] = np.float32(raw[y, x]) + source[nx - 1 - x]
-        else:
-            for x in range(nx):
-                out[y, x] = np.float32(raw[y, x]) + source[x]
+def _dither(state, block, used, raws, places, offset, members, out):  # type: ignore[no-untyped-def]
+    """Add numbers row by row of the mosaic, so that they stay in the cache."""
+    columns, flip_y, flip_x = places
+    ny, nx = raws[0].shape
+    numbers = np.empty((columns.max() + 1) * nx, np.float32)
+    for row in range(ny):
+        used = _fill(state, block, used, numbers, offset)
+        for i in range(len(raws)):
+            y = ny - 1 - row if flip_y[i] else row
+            raw, result = raws[i][y], out[members[i], y]
+            source = numbers[columns[i] * nx : (columns[i] + 1) * nx]
+            if flip_x[i]:
+                for x in range(nx):
+                    result[x] = np.float32(raw[x]) + source[nx - 1 - x]
+            else:
+                for x in range(nx):
+                    result[x] = np.float32(raw[x]) + source[x]
+    return used

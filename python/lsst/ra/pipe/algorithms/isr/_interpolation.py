@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("grow_bits", "interpolate_rows", "interpolation_weights", "set_masked")
+__all__ = ("interpolate_rows", "interpolation_weights")
 
 import functools
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from ._mask_pixels import any_bit
 
 # Runs longer than this are as if they were of this length at their ends, and
 # constant between.
@@ -114,104 +116,6 @@ def interpolate_rows(
     )
 
 
-def grow_bits(mask: npt.NDArray[np.uint16], *, bit: int, radius: int) -> None:
-    """Set a bit also near the pixels that have it, in place.
-
-    Parameters
-    ----------
-    mask
-        Mask of shape ``(ny, nx)``.
-    bit
-        Bit to grow.
-    radius
-        Distance, along rows plus along columns (pixel).
-    """
-    if radius > 0:
-        ys, xs = _positions(mask, np.uint16(bit))
-        _set_around(mask, ys, xs, np.uint16(bit), radius)
-
-
-def set_masked(
-    image: npt.NDArray[np.float32],
-    *,
-    mask: npt.NDArray[np.uint16],
-    bits: int,
-    without: int,
-    value: float,
-) -> int:
-    """Set masked pixels to one value, in place.
-
-    Parameters
-    ----------
-    image
-        Image of shape ``(ny, nx)``.
-    mask
-        Mask of the same shape.
-    bits
-        Pixels with any of these bits are set,
-    without
-        unless they have any of these.
-    value
-        Value, in the image's unit.
-
-    Returns
-    -------
-    n_set
-        Number of pixels that were set.
-    """
-    return int(_set_masked(image, mask, np.uint16(bits), np.uint16(without), np.float32(value)))
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _any_bit(row, bits):  # type: ignore[no-untyped-def]
-    """Tell whether any pixel of a row has any of the bits."""
-    union = np.uint16(0)
-    for x in range(row.size):
-        union |= row[x]
-    return (union & bits) != 0
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _set_masked(image, mask, bits, without, value):  # type: ignore[no-untyped-def]
-    """Set pixels row by row."""
-    n = 0
-    for y in range(mask.shape[0]):
-        flags = mask[y]
-        if _any_bit(flags, bits):
-            for x in range(flags.size):
-                if flags[x] & bits and not flags[x] & without:
-                    image[y, x] = value
-                    n += 1
-    return n
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _positions(mask, bit):  # type: ignore[no-untyped-def]
-    """Positions of the pixels that have a bit."""
-    ys = [np.int32(0) for _ in range(0)]
-    xs = [np.int32(0) for _ in range(0)]
-    for y in range(mask.shape[0]):
-        flags = mask[y]
-        if _any_bit(flags, bit):
-            for x in range(flags.size):
-                if flags[x] & bit:
-                    ys.append(np.int32(y))
-                    xs.append(np.int32(x))
-    return np.array(ys, dtype=np.int32), np.array(xs, dtype=np.int32)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _set_around(mask, ys, xs, bit, radius):  # type: ignore[no-untyped-def]
-    """Set a bit in a diamond around each position."""
-    ny, nx = mask.shape
-    for i in range(ys.size):
-        y, x = np.int64(ys[i]), np.int64(xs[i])
-        for dy in range(max(-radius, -y), min(radius, ny - 1 - y) + 1):
-            reach = radius - abs(dy)
-            for column in range(max(x - reach, 0), min(x + reach, nx - 1) + 1):
-                mask[y + dy, column] |= bit
-
-
 @numba.njit(cache=True, error_model="numpy")
 def _run_at(flags, start, bits):  # type: ignore[no-untyped-def]
     """First and one past the last pixel of the next run of bad pixels."""
@@ -248,7 +152,7 @@ def _interpolate(image, variance, mask, bits, interpolated_bit, fallback, table)
     width = mask.shape[1]
     for y in range(mask.shape[0]):
         flags = mask[y]
-        if not _any_bit(flags, bits):
+        if not any_bit(flags, bits):
             continue
         previous_end = -2
         first, last = _run_at(flags, 0, bits)

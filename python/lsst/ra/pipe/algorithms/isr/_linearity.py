@@ -27,6 +27,9 @@ LINEARITY_KINDS = frozenset(
 # Bins of equal width per spline, to find the interval of a value.
 _N_BINS = 4096
 
+# Pixels that are worked on together if they are in one interval.
+_SEGMENT = 64
+
 
 class LinearityError(ValueError):
     """A linearity calibration that cannot be applied."""
@@ -211,8 +214,8 @@ def _spline(nodes: npt.NDArray[np.float64], corrections: npt.NDArray[np.float64]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def linearize_row(values, terms, amplifier):  # type: ignore[no-untyped-def]
-    """Correct one row of an amplifier in place."""
+def linearize(values, terms, amplifier):  # type: ignore[no-untyped-def]
+    """Correct values of an amplifier, an array of one dimension, in place."""
     for stage in range(terms.kinds.shape[0]):
         kind = terms.kinds[stage, amplifier]
         n = terms.n_nodes[stage, amplifier]
@@ -248,14 +251,36 @@ def _subtract_spline(values, nodes, n, polynomials, intervals, upper):  # type: 
     """Subtract a spline of the values, clipped to its range."""
     lower = nodes[0]
     scale = np.float32(_N_BINS) / (nodes[n] - lower)
-    for x in range(values.size):
-        value = values[x]
-        clipped = min(max(value, lower), upper)
-        # A NaN compares false and takes the lower end; the result is NaN.
-        clipped = clipped if clipped >= lower else lower
-        interval = intervals[np.uint32((clipped - lower) * scale)]
-        while clipped >= nodes[interval + 1] and interval < n - 1:
-            interval += 1
-        t = clipped - nodes[interval]
-        p = polynomials[interval]
-        values[x] = value - (p[0] + t * (p[1] + t * (p[2] + t * p[3])))
+    for start in range(0, values.size, _SEGMENT):
+        part = values[start : start + _SEGMENT]
+        # Most often, all of a segment is in one interval.
+        interval = _find_interval(part[0], nodes, n, intervals, upper, scale)
+        low = nodes[interval]
+        high = min(nodes[interval + 1], upper)
+        outside = np.int32(0)
+        for x in range(part.size):
+            outside |= np.int32(not (part[x] >= low)) | np.int32(not (part[x] < high))
+        if outside == 0:
+            p0, p1 = polynomials[interval, 0], polynomials[interval, 1]
+            p2, p3 = polynomials[interval, 2], polynomials[interval, 3]
+            for x in range(part.size):
+                t = part[x] - low
+                part[x] -= p0 + t * (p1 + t * (p2 + t * p3))
+        else:
+            for x in range(part.size):
+                value = part[x]
+                interval = _find_interval(value, nodes, n, intervals, upper, scale)
+                clipped = min(value, upper) if value > lower else lower
+                t = clipped - nodes[interval]
+                p = polynomials[interval]
+                part[x] = value - (p[0] + t * (p[1] + t * (p[2] + t * p[3])))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _find_interval(value, nodes, n, intervals, upper, scale):  # type: ignore[no-untyped-def]
+    """Interval of a value; the first one for those below, and for NaN."""
+    clipped = min(value, upper) if value > nodes[0] else nodes[0]
+    interval = intervals[np.uint32((clipped - nodes[0]) * scale)]
+    while interval < n - 1 and clipped >= nodes[interval + 1]:
+        interval += 1
+    return interval

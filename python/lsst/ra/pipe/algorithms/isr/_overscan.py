@@ -135,9 +135,12 @@ def fit_overscan(
     if ignored.all():
         levels = np.zeros(pixels.shape[0])
     else:
-        _reject_outliers(inner, ignored, settings)
+        ordered = np.ascontiguousarray(inner.T)
+        _sort_network(ordered, _comparators(inner.shape[1]))
+        quartiles = _line_quartiles(ordered)
+        _reject_outliers(inner, ignored, quartiles[1], settings)
         if per_line:
-            levels = _line_levels(inner, ignored, settings)
+            levels = _line_levels(inner, ignored, ordered, quartiles, settings)
         else:
             levels = np.full(pixels.shape[0], _single_level(inner[~ignored], settings.method))
     of_levels = clipped_statistics(levels, n_sigma=settings.n_sigma)
@@ -183,7 +186,10 @@ def saturated_overscan(
 
 
 def _reject_outliers(
-    pixels: npt.NDArray[np.float32], ignored: npt.NDArray[np.bool_], settings: OverscanSettings
+    pixels: npt.NDArray[np.float32],
+    ignored: npt.NDArray[np.bool_],
+    medians: npt.NDArray[np.float64],
+    settings: OverscanSettings,
 ) -> None:
     """Add to the ignored pixels those far from the median, and outlying lines."""
     limit = settings.max_deviation
@@ -198,17 +204,16 @@ def _reject_outliers(
         ignored |= far
         bad_lines |= far.all(axis=1)
     if settings.smoothing_kernel > 0:
-        bad_lines |= _outlying_lines(pixels, settings)
+        bad_lines |= _outlying_lines(medians, settings)
     if bad_lines.any():
         if settings.grow_lines > 0:
             bad_lines = scipy.ndimage.binary_dilation(bad_lines, iterations=settings.grow_lines)
         ignored[bad_lines] = True
 
 
-def _outlying_lines(pixels: npt.NDArray[np.float32], settings: OverscanSettings) -> npt.NDArray[np.bool_]:
+def _outlying_lines(medians: npt.NDArray[np.float64], settings: OverscanSettings) -> npt.NDArray[np.bool_]:
     """Find lines that are brighter than their neighbours."""
     kernel = settings.smoothing_kernel
-    medians = np.median(pixels, axis=1)
     excess = medians - scipy.signal.medfilt(medians, kernel_size=kernel)
     outlying: npt.NDArray[np.bool_] = excess >= settings.smoothing_threshold
     # The filter sees zeros beyond the ends.
@@ -230,13 +235,13 @@ def _single_level(values: npt.NDArray[np.float32], method: str) -> float:
 
 
 def _line_levels(
-    pixels: npt.NDArray[np.float32], ignored: npt.NDArray[np.bool_], settings: OverscanSettings
+    pixels: npt.NDArray[np.float32],
+    ignored: npt.NDArray[np.bool_],
+    ordered: npt.NDArray[np.float32],
+    quartiles: npt.NDArray[np.float64],
+    settings: OverscanSettings,
 ) -> npt.NDArray[np.float64]:
     """Return the level of each line."""
-    n_pixels = pixels.shape[1]
-    ordered = np.ascontiguousarray(pixels.T)
-    _sort_network(ordered, _comparators(n_pixels))
-    quartiles = _line_quartiles(ordered)
     stdev = 0.74 * (quartiles[2] - quartiles[0])
     usual = np.median(stdev)
     half_width = settings.n_sigma * np.where(stdev > 2.0 * usual, usual, stdev)
@@ -305,9 +310,9 @@ def _sort_network(columns, pairs):  # type: ignore[no-untyped-def]
     """Sort along the first axis, many columns at once."""
     width = 128
     for start in range(0, columns.shape[1], width):
-        block = columns[:, start : start + width]
+        stop = min(start + width, columns.shape[1])
         for k in range(pairs.shape[0]):
-            first, second = block[pairs[k, 0]], block[pairs[k, 1]]
+            first, second = columns[pairs[k, 0]][start:stop], columns[pairs[k, 1]][start:stop]
             for i in range(first.size):
                 a, b = first[i], second[i]
                 first[i] = a if a < b else b

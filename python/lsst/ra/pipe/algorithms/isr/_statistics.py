@@ -18,7 +18,7 @@ import numpy.typing as npt
 # Standard deviation of a normal distribution with interquartile range 1.
 _IQR_TO_STDEV = 0.741301109252802
 
-_N_SAMPLE = 8192
+_N_SAMPLE = 2048
 
 _N_BINS = 2048
 
@@ -136,16 +136,16 @@ def _histogram(flat, low, scale):  # type: ignore[no-untyped-def]
 def _collect(flat, low, scale, wanted, n_wanted):  # type: ignore[no-untyped-def]
     """Copy the values of some bins."""
     chunk = 1024
-    # One more, because a value is written before it is known to be wanted.
-    kept = np.empty(n_wanted + 1, np.float32)
+    kept = np.empty(n_wanted, np.float32)
     numbers = np.empty(chunk, np.int32)
     n = 0
     for start in range(0, flat.size, chunk):
         part = flat[start : start + chunk]
         _bin_numbers(part, low, scale, numbers)
         for i in range(part.size):
-            kept[n] = part[i]
-            n += wanted[numbers[i]]
+            if wanted[numbers[i]]:
+                kept[n] = part[i]
+                n += 1
     return kept[:n]
 
 
@@ -208,13 +208,13 @@ def _moments(flat, center, half_width):  # type: ignore[no-untyped-def]
     """Count, mean and unbiased variance of the values near a center."""
     limit = np.float32(min(half_width, 3.0e38))
     middle = np.float32(center)
-    lanes = 16
+    lanes = 64
     counts, sums, squares = np.zeros((3, lanes), np.float32)
     count: Any = 0.0
     total: Any = 0.0
     total_square: Any = 0.0
-    for start in range(0, flat.size, 64 * lanes):
-        part = flat[start : start + 64 * lanes]
+    for start in range(0, flat.size, 16 * lanes):
+        part = flat[start : start + 16 * lanes]
         counts[:] = sums[:] = squares[:] = 0.0
         for first in range(0, part.size, lanes):
             values = part[first : first + lanes]

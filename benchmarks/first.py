@@ -5,18 +5,21 @@
 
 """Time FirstLook for one detector, step by step, beside ``pipetask run``.
 
-Simulates an exposure of a few detectors, runs the pipeline on them in this
-process on one core with warm imports and kernels, and then runs ``pipetask``
-for one of the same detectors.  Prints a table and, as the last line, JSON.
+Simulates two exposures of a few detectors and runs the pipeline on them in
+this process, on one core.  The second exposure is measured: then imports,
+kernels and calibrations are warm, as in a worker that observes.  Then
+``pipetask`` runs one of the same images.  Prints a table and, as the last
+line, JSON.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")})
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 
 import dataclasses
+import datetime
 import json
 import pathlib
 import statistics
@@ -25,59 +28,77 @@ import sys
 import tempfile
 import time
 
+from lsst.daf.butler import Butler
+from lsst.pipe.base import Pipeline
+from lsst.ra.pipe.camera import read_raw
+from lsst.ra.pipe.execution import QuantumRunner, prepare_output_run
+from lsst.ra.pipe.repository import certify_calibrations, create_repository, ingest_raws
+from lsst.ra.pipe.simulation import SimulationConfig, simulate
 from rich.console import Console
 from rich.table import Table
 
-from lsst.daf.butler import Butler
-from lsst.pipe.base import Pipeline
-from lsst.ra.pipe.camera import load_camera, read_raw
-from lsst.ra.pipe.execution import ImageReport, QuantumRunner, prepare_output_run
-from lsst.ra.pipe.repository import certify_calibrations, create_repository, ingest_raws
-from lsst.ra.pipe.simulation import SimulationConfig, simulate
-
 PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml#detector"
-DETECTORS = (90, 91, 92, 93, 94)
-"""The first is to warm up, the others are measured."""
+TASKS = ("isr", "calibrateImage", "detectorMetrics", "detectorPlots")
+DETECTORS = (90, 94, 98)
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskTimes:
     """Seconds that one quantum took."""
 
-    total: float
+    running: float
+    """In the task, with its reading and writing."""
     reading: float
+    """In the Butler's get."""
     writing: float
+    """In the Butler's put."""
 
     @property
     def computing(self) -> float:
         """Time outside the Butler (`float`)."""
-        return self.total - self.reading - self.writing
+        return self.running - self.reading - self.writing
 
 
-def make_repository(directory: pathlib.Path) -> tuple[Butler, int]:
-    """Simulate and ingest an exposure; return the Butler and its number."""
-    simulate(SimulationConfig(detectors=DETECTORS), directory / "simulation", processes=os.cpu_count() or 1)
+def make_repository(directory: pathlib.Path) -> tuple[Butler, list[int]]:
+    """Simulate and ingest two exposures; return Butler and their numbers."""
+    config = SimulationConfig(detectors=DETECTORS, n_exposures=2)
+    simulate(config, directory / "simulation", processes=os.cpu_count() or 1)
     butler = create_repository(str(directory / "repo"), instruments=["lsst.ra.pipe.camera.LsstCam"])
     certify_calibrations(
         butler, directory / "simulation" / "calibrations" / "manifest.ecsv", transfer="direct"
     )
-    [exposure] = ingest_raws(butler, [directory / "simulation" / "raw"]).exposures
-    return butler, int(exposure.id)
+    report = ingest_raws(butler, [directory / "simulation" / "raw"])
+    return butler, sorted(int(exposure.id) for exposure in report.exposures)
 
 
-def read_task_times(butler: Butler, report: ImageReport, collection: str) -> dict[str, TaskTimes]:
-    """Take the Butler's share of each quantum from its metadata."""
+def read_task_times(butler: Butler, exposure: int, detector: int, collection: str) -> dict[str, TaskTimes]:
+    """Take the times of a detector's quanta from the metadata they left."""
     times = {}
-    for outcome in report.outcomes:
-        [ref] = butler.query_datasets(
-            f"{outcome.task}_metadata",
-            collections=collection,
-            where="instrument = 'LSSTCam' AND detector = :detector",
-            bind={"detector": report.detector},
-        )
-        metrics = butler.get(ref)["quantum"]["butler_metrics"]
-        times[outcome.task] = TaskTimes(outcome.seconds, metrics["time_in_get"], metrics["time_in_put"])
+    for task in TASKS:
+        data_id = {"instrument": "LSSTCam", "exposure": exposure, "visit": exposure, "detector": detector}
+        quantum = butler.get(f"{task}_metadata", data_id, collections=collection)["quantum"]
+        begin, end = (datetime.datetime.fromisoformat(quantum[name]) for name in ("startUtc", "endUtc"))
+        metrics = quantum["butler_metrics"]
+        times[task] = TaskTimes((end - begin).total_seconds(), metrics["time_in_get"], metrics["time_in_put"])
     return times
+
+
+def run_detector(runner: QuantumRunner, exposure: int, detector: int) -> None:
+    """Run the pipeline for one image, or stop."""
+    report = runner.run_detector(instrument="LSSTCam", exposure=exposure, detector=detector)
+    if report.failed:
+        raise SystemExit(f"The pipeline failed: {report.first_failure}")
+
+
+def time_reading(butler: Butler, exposure: int, detector: int) -> float:
+    """Return the seconds of reading one raw file, decompression included."""
+    data_id = {"instrument": "LSSTCam", "exposure": exposure, "detector": detector}
+    ref = butler.find_dataset("raw", data_id, collections="LSSTCam/raw/all")
+    assert ref is not None, "It has been processed."
+    path = butler.getURI(ref).ospath
+    begin = time.perf_counter()
+    read_raw(path)
+    return time.perf_counter() - begin
 
 
 def time_pipetask(repository: str, exposure: int, detector: int) -> float:
@@ -99,53 +120,57 @@ def main() -> None:
         directory = pathlib.Path(name)
         repository = str(directory / "repo")
         with console.status("Simulating"):
-            butler, exposure = make_repository(directory)
+            butler, (first, exposure) = make_repository(directory)
         graph = Pipeline.from_uri(PIPELINE).to_graph(registry=butler.registry)
         inputs = ["LSSTCam/defaults"]
         run = prepare_output_run(butler, graph, output="u/benchmark/first", inputs=inputs)
         runner = QuantumRunner(repository, graph, output_run=run, inputs=inputs)
-        reports, core_seconds, reads = [], [], []
         for detector in DETECTORS:
-            [raw] = (directory / "simulation" / "raw").rglob(f"*{load_camera('LSSTCam')[detector].name}*")
-            begin = time.perf_counter()
-            read_raw(raw)
-            reads.append(time.perf_counter() - begin)
-            begin = time.process_time()
-            report = runner.run_detector(instrument="LSSTCam", exposure=exposure, detector=detector)
-            core_seconds.append(time.process_time() - begin)
-            reports.append(report)
-            if report.failed:
-                raise SystemExit(f"The pipeline failed: {report.first_failure}")
-        warm = [read_task_times(butler, report, run) for report in reports[1:]]
-        pipetask_seconds = time_pipetask(repository, exposure, DETECTORS[-1])
+            run_detector(runner, first, detector)
+        wall, core, reads = [], [], []
+        for detector in DETECTORS:
+            begin, core_begin = time.perf_counter(), time.process_time()
+            run_detector(runner, exposure, detector)
+            wall.append(time.perf_counter() - begin)
+            core.append(time.process_time() - core_begin)
+            reads.append(time_reading(butler, exposure, detector))
+        cold = [read_task_times(butler, first, detector, run) for detector in DETECTORS]
+        warm = [read_task_times(butler, exposure, detector, run) for detector in DETECTORS]
+        pipetask = time_pipetask(repository, exposure, DETECTORS[0])
+        by_pipetask = read_task_times(butler, exposure, DETECTORS[0], "u/benchmark/pipetask")
 
-    overhead = statistics.median(report.overhead_seconds for report in reports[1:])
-    core = statistics.median(core_seconds[1:])
-    console.print(make_table(warm, overhead))
-    console.print(
-        f"read_raw alone, again: {statistics.median(reads[1:]):.3f} s; CPU time of a detector: {core:.2f} s\n"
-        f"pipetask run for one detector, all in: {pipetask_seconds:.2f} s of wall-clock time"
+    overhead = statistics.median(
+        total - sum(times.running for times in one.values()) for total, one in zip(wall, warm, strict=True)
     )
+    pipetask_overhead = pipetask - sum(times.running for times in by_pipetask.values())
+    console.print(make_table(warm, overhead))
     figures = {
-        "core_seconds_per_detector": core,
-        "overhead_ms_per_quantum": 1e3 * overhead / len(warm[0]),
-        "pipetask_seconds_per_detector": pipetask_seconds,
-        "read_raw_seconds": statistics.median(reads[1:]),
+        "core_seconds_per_detector": statistics.median(core),
+        "wall_seconds_per_detector": statistics.median(wall),
+        "overhead_ms_per_quantum": 1e3 * overhead / len(TASKS),
+        "pipetask_seconds_per_detector": pipetask,
+        "pipetask_overhead_ms_per_quantum": 1e3 * pipetask_overhead / len(TASKS),
+        "read_raw_seconds": statistics.median(reads),
+        "read_calibrations_seconds": statistics.median(
+            one["isr"].reading - other["isr"].reading for one, other in zip(cold, warm, strict=True)
+        ),
     }
-    figures |= {f"{task}_seconds": statistics.median(times[task].total for times in warm) for task in warm[0]}
+    for name, value in figures.items():
+        console.print(f"{name:36s} {value:9.3f}")
+    figures |= {f"{task}_seconds": statistics.median(one[task].running for one in warm) for task in TASKS}
     print(json.dumps({"benchmark": "first", "figures": figures}))
 
 
 def make_table(times: list[dict[str, TaskTimes]], overhead: float) -> Table:
     """Tabulate medians over the detectors."""
-    table = Table("step", "total (s)", "Butler get (s)", "Butler put (s)", "compute (s)")
-    for task in times[0]:
+    table = Table("step", "running (s)", "Butler get (s)", "Butler put (s)", "compute (s)")
+    for task in TASKS:
         values = (
             statistics.median(getattr(one[task], field) for one in times)
-            for field in ("total", "reading", "writing", "computing")
+            for field in ("running", "reading", "writing", "computing")
         )
         table.add_row(task, *(f"{value:.3f}" for value in values))
-    table.add_row("graph, set-up, registration", f"{overhead:.3f}")
+    table.add_row("graph, set-up, logs, registration", f"{overhead:.3f}")
     return table
 
 

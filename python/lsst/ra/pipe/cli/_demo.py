@@ -59,11 +59,11 @@ def demo(*, directory: pathlib.Path, processes: int) -> None:
     )
     reports = run_with_progress(request, processes=processes)
     print_reports(reports)
+    if any(report.failed for report in reports):
+        raise click.ClickException("Some images failed; the table says which and why.")
     _print_comparison(_compare(butler, simulation))
     plots = _collect_plots(butler, directory / "plots")
     _say_what_next(directory, plots, exposures)
-    if any(report.failed for report in reports):
-        raise click.ClickException("Some images failed; the table says which and why.")
 
 
 def _simulate_once(config: SimulationConfig, simulation: pathlib.Path, processes: int) -> None:

@@ -225,7 +225,7 @@ def _empty_capture(kind: str, coefficients: npt.NDArray[Any], size: float) -> fl
 def deferred_charge_work(terms, width):  # type: ignore[no-untyped-def]
     """Make the work array of `defer_rows`: rows that begin with empty pixels."""
     padding = max(terms.n_offset, terms.n_trap)
-    return np.zeros((3, padding + width), np.float32)
+    return np.zeros((4, padding + width), np.float32)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -241,7 +241,8 @@ def defer_rows(rows, terms, amplifier, work):  # type: ignore[no-untyped-def]
         return
     decays, efficiency = terms.trap_decay[amplifier], terms.efficiency[amplifier]
     padding = work.shape[1] - rows.shape[1]
-    signal = work[0][padding:]
+    signal, first = work[0][padding:], work[3][:1]
+    first[0] = terms.trap_empty[amplifier]
     for y in range(rows.shape[0]):
         values = rows[y]
         if scale > 0.0:
@@ -253,9 +254,7 @@ def defer_rows(rows, terms, amplifier, work):  # type: ignore[no-untyped-def]
             _captured(values, terms, amplifier, signal)
             held = _decaying_maximum(work, padding, terms.n_trap, decays)
             # What the pixel before left in the trap: part of it comes out here.
-            held[0], first = terms.trap_empty[amplifier], held[0]
-            _exchange(values[:1], signal[:1], held[:1], decays[1], efficiency)
-            held[0] = first
+            _exchange(values[:1], signal[:1], first, decays[1], efficiency)
             _exchange(values[1:], signal[1:], held[:-1], decays[1], efficiency)
 
 

@@ -338,11 +338,13 @@ def _levels_of_sorted(ordered, middles, half_widths, use_mean):  # type: ignore[
     levels = np.empty(n_lines)
     for line in range(n_lines):
         first, last = 0, n - 1
-        while first < last and middles[line] - ordered[first, line] > half_widths[line]:
+        while first <= last and middles[line] - ordered[first, line] > half_widths[line]:
             first += 1
-        while last > first and ordered[last, line] - middles[line] > half_widths[line]:
+        while last >= first and ordered[last, line] - middles[line] > half_widths[line]:
             last -= 1
-        if use_mean:
+        if last < first:
+            levels[line] = np.nan
+        elif use_mean:
             total = 0.0
             for k in range(first, last + 1):
                 total += ordered[k, line]

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from lsst.daf.butler import Butler
 from lsst.pipe.base import Pipeline
+from lsst.pipe.base.pipeline_graph import PipelineGraph
 
 from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
 from ._output_run import prepare_output_run
@@ -102,20 +104,23 @@ def run_exposures(
     butler = Butler.from_config(request.repository, writeable=True)
     graph = request.load_pipeline().to_graph(registry=butler.registry)
     run = prepare_output_run(butler, graph, output=request.output, inputs=request.inputs)
-    gathers = any("detector" not in node.dimensions for node in graph.tasks.values())
+    is_per_detector = {"detector" in node.dimensions for node in graph.tasks.values()}
     reports = []
-    for report in _run_detectors(request, run, processes):
+    for report in itertools.chain(
+        _run_detectors(request, run, processes) if True in is_per_detector else (),
+        _gather(request, run, graph) if False in is_per_detector else (),
+    ):
         reports.append(report)
         if on_report is not None:
             on_report(report)
-    if gathers:
-        runner = QuantumRunner(request.repository, graph, output_run=run, inputs=request.inputs)
-        for exposure in request.exposures:
-            report = runner.run_exposure(instrument=request.instrument, exposure=exposure)
-            reports.append(report)
-            if on_report is not None:
-                on_report(report)
     return reports
+
+
+def _gather(request: RunRequest, run: str, graph: PipelineGraph) -> Iterator[ImageReport]:
+    """Gather each exposure, in this process."""
+    runner = QuantumRunner(request.repository, graph, output_run=run, inputs=request.inputs)
+    for exposure in request.exposures:
+        yield runner.run_exposure(instrument=request.instrument, exposure=exposure)
 
 
 def _run_detectors(request: RunRequest, run: str, processes: int) -> Iterator[ImageReport]:
@@ -141,9 +146,11 @@ def _run_in_workers(
 ) -> Generator[ImageReport, None, list[tuple[int, int]]]:
     """Run images in warm workers; return those that a dying worker gave up.
 
-    Each worker has detectors of its own, whose calibrations it keeps.
+    Each worker has detectors of its own, whose calibrations it keeps.  The
+    first image runs while the other workers start: it compiles the kernels,
+    which those then find on disk.
     """
-    orphans = []
+    orphans: list[tuple[int, int]] = []
     context = multiprocessing.get_context("spawn")
     detectors = sorted({detector for _, detector in images})
     with contextlib.ExitStack() as stack:
@@ -151,12 +158,16 @@ def _run_in_workers(
             stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, mp_context=context))
             for _ in range(min(processes, len(detectors)))
         ]
-        futures = {
-            workers[detectors.index(image[1]) % len(workers)].submit(
-                _run_in_worker, request, run, *image
-            ): image
-            for image in images
-        }
+
+        def submit(image: tuple[int, int]) -> concurrent.futures.Future[ImageReport]:
+            worker = workers[detectors.index(image[1]) % len(workers)]
+            return worker.submit(_run_in_worker, request, run, *image)
+
+        for worker in workers:
+            worker.submit(_start_worker, request, run)
+        futures = {submit(images[0]): images[0]}
+        concurrent.futures.wait(futures)
+        futures |= {submit(image): image for image in images[1:]}
         for future in concurrent.futures.as_completed(futures):
             try:
                 yield future.result()
@@ -175,6 +186,11 @@ def _make_runner(request: RunRequest, run: str) -> QuantumRunner:
         inputs=request.inputs,
         calibration_bytes=request.calibration_bytes,
     )
+
+
+def _start_worker(request: RunRequest, run: str) -> None:
+    """Do what the first image would wait for."""
+    _make_runner(request, run)
 
 
 def _run_in_worker(request: RunRequest, run: str, exposure: int, detector: int) -> ImageReport:

@@ -9,6 +9,7 @@ They are read from the files that the Science Pipelines' ``ip_isr`` and ``afw``
 write, and written so that those can read them, without either being there.
 """
 
+from ._array_store import ArrayStore
 from ._crosstalk import Crosstalk
 from ._defects import Defects
 from ._deferred_charge import DeferredCharge, SerialTrap, TrapType
@@ -29,6 +30,7 @@ from ._ptc import PhotonTransferCurve
 from ._tables import CalibTable
 
 __all__ = (
+    "ArrayStore",
     "CalibTable",
     "CalibrationError",
     "CalibrationImageFormatter",

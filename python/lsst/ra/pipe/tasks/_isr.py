@@ -59,7 +59,7 @@ from ._isr_config import FirstLookIsrConfig, FirstLookIsrConnections
 from ._isr_masks import mask_bleeds, mask_defects
 
 # Rows of which one is used for levels that need no more.
-_SAMPLE_STRIDE = 16
+_SAMPLE_STRIDE = 64
 
 
 class FirstLookIsrTask(PipelineTask):
@@ -412,17 +412,11 @@ class FirstLookIsrTask(PipelineTask):
         """Set bad regions to the median, and interpolate masked pixels."""
         config, image = self.config, exposure.image.array
         planes = list(config.maskListToInterpolate)
-        if config.doSetBadRegions:
-            # Values that are interpolated later need no exact median.
-            stride = _SAMPLE_STRIDE if config.doInterpolate and "BAD" in planes else 1
-            good = image[::stride][(mask[::stride] & np.uint16(plane_bits("BAD"))) == 0]
-            set_masked(
-                image,
-                mask=mask,
-                bits=plane_bits("BAD"),
-                without=plane_bits("INTRP"),
-                value=median(good),
-            )
+        # Bad pixels that are interpolated need no other value before.
+        if config.doSetBadRegions and not (config.doInterpolate and "BAD" in planes):
+            bad = plane_bits("BAD")
+            value = median(image[(mask & np.uint16(bad)) == 0])
+            set_masked(image, mask=mask, bits=bad, without=plane_bits("INTRP"), value=value)
         if config.doInterpolate:
             if "SAT" in planes:
                 grow_bits(mask, bit=plane_bits("SAT"), radius=config.growSaturationFootprintSize)

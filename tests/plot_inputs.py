@@ -25,6 +25,8 @@ BORESIGHT = SkyCoord(359.9, -30.2, unit="deg")
 ROTATION = Angle(30.0, "deg")
 SIGMA = 2.0
 """Standard deviation of the stars' profile, pixels."""
+LEFT_BY_OTHER_TESTS = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""Warnings of whatever is garbage-collected meanwhile, not of a figure."""
 
 
 def make_metrics(

@@ -22,6 +22,9 @@ from lsst.ra.pipe.camera import UnknownDetectorError, load_camera, read_raw
 from lsst.ra.pipe.camera.calibrations import (
     Crosstalk,
     Defects,
+    DeferredCharge,
+    IsrCalibration,
+    Linearizer,
     PhotonTransferCurve,
     read_calibration_image,
     validate_calibration_image,
@@ -121,10 +124,12 @@ def test_calibration_exposures_have_their_types(result: SimulationResult) -> Non
 def test_calibrations_fit_their_detector(result: SimulationResult) -> None:
     """Each file reads as its type and belongs to its detector."""
     camera = load_camera("LSSTCam")
-    tables: dict[str, type[PhotonTransferCurve | Defects | Crosstalk]] = {
+    tables: dict[str, type[IsrCalibration]] = {
         "ptc": PhotonTransferCurve,
         "defects": Defects,
         "crosstalk": Crosstalk,
+        "linearizer": Linearizer,
+        "cti": DeferredCharge,
     }
     for calibration in result.calibrations:
         detector = camera[calibration.detector]

@@ -26,7 +26,7 @@ from lsst.ra.pipe.tasks.plots import (
 )
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from plot_inputs import BORESIGHT, ROTATION, SIGMA, make_plot_data, render, texts
+from plot_inputs import BORESIGHT, LEFT_BY_OTHER_TESTS, ROTATION, SIGMA, make_plot_data, render, texts
 
 PLOTS = (plot_detector_image, plot_detector_psf, plot_detector_sources)
 
@@ -43,7 +43,7 @@ PLOTS = (plot_detector_image, plot_detector_psf, plot_detector_sources)
         pytest.param({"n_sources": 2}, id="two sources"),
     ],
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
 def test_every_plot_is_drawn_whatever_was_measured(
     plot: Callable[[DetectorPlotData], Figure], inputs: dict[str, object]
 ) -> None:
@@ -71,7 +71,7 @@ def test_plots_do_not_change_their_inputs(plot: Callable[[DetectorPlotData], Fig
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
 def test_sources_without_values_are_left_out(plot: Callable[[DetectorPlotData], Figure]) -> None:
     """NaN moments and fluxes, negative fluxes and zero errors do no harm."""
     data = make_plot_data()

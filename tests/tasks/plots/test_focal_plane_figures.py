@@ -25,7 +25,15 @@ from lsst.ra.pipe.tasks.plots import (
     sky_directions,
 )
 from matplotlib.collections import PolyCollection
-from plot_inputs import ROTATION, make_image, make_metrics, render, science_detectors, texts
+from plot_inputs import (
+    LEFT_BY_OTHER_TESTS,
+    ROTATION,
+    make_image,
+    make_metrics,
+    render,
+    science_detectors,
+    texts,
+)
 
 LSSTCAM = load_camera("LSSTCam")
 TITLE = PlotTitle("LSSTCam 20260220 seq 12", "r_57")
@@ -134,7 +142,7 @@ def test_latiss_is_mirrored() -> None:
         ("LATISS", [0], 8),
     ],
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
 def test_any_set_of_detectors_is_drawn(name: str, ids: list[int], binning: int) -> None:
     """Full and partial focal planes of all cameras give pictures of about 1000 pixels."""
     camera = load_camera(name)
@@ -148,7 +156,7 @@ def test_any_set_of_detectors_is_drawn(name: str, ids: list[int], binning: int) 
         assert TITLE.main in texts(figure)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
 def test_an_image_without_data_does_not_spoil_the_others() -> None:
     """One detector may be NaN throughout."""
     images = {detector: make_image(LSSTCAM, detector, binning=64) for detector in (90, 91)}
@@ -156,7 +164,7 @@ def test_an_image_without_data_does_not_spoil_the_others() -> None:
     render(plot_focal_plane(images, binning=64, camera=LSSTCAM, title=TITLE))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
 def test_detectors_without_stars_are_crossed_out() -> None:
     """NaN is told apart from a value, and from a detector that is not there."""
     detectors = table(LSSTCAM, range(90, 98))
@@ -172,7 +180,7 @@ def test_detectors_without_stars_are_crossed_out() -> None:
     assert len(colored.get_paths()) == 6
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
 def test_nothing_measured_is_drawn_as_that() -> None:
     """An exposure without any stars gives a plot all the same."""
     detectors = table(LSSTCAM, [94], fwhm=np.nan, psf_e=np.nan, e=complex(np.nan, np.nan))

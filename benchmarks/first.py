@@ -31,6 +31,7 @@ import time
 from lsst.daf.butler import Butler
 from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera import read_raw
+from lsst.ra.pipe.camera.calibrations import ArrayStore
 from lsst.ra.pipe.execution import QuantumRunner, prepare_output_run
 from lsst.ra.pipe.repository import certify_calibrations, create_repository, ingest_raws
 from lsst.ra.pipe.simulation import SimulationConfig, simulate
@@ -124,7 +125,8 @@ def main() -> None:
         graph = Pipeline.from_uri(PIPELINE).to_graph(registry=butler.registry)
         inputs = ["LSSTCam/defaults"]
         run = prepare_output_run(butler, graph, output="u/benchmark/first", inputs=inputs)
-        runner = QuantumRunner(repository, graph, output_run=run, inputs=inputs)
+        store = ArrayStore(directory / "calibrations", max_bytes=4_000_000_000)
+        runner = QuantumRunner(repository, graph, output_run=run, inputs=inputs, calibration_store=store)
         for detector in DETECTORS:
             run_detector(runner, first, detector)
         wall, core, reads = [], [], []

@@ -14,12 +14,14 @@ import functools
 import itertools
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from lsst.daf.butler import Butler
 from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline_graph import PipelineGraph
+from lsst.ra.pipe.camera.calibrations import ArrayStore
 
 from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
 from ._output_run import prepare_output_run
@@ -57,8 +59,11 @@ class RunRequest:
     config_overrides: tuple[tuple[str, str, Any], ...] = ()
     """Task label, field and value of each config override."""
 
-    calibration_bytes: int = 2_000_000_000
-    """Memory budget (bytes) of a worker for the calibrations it keeps."""
+    calibration_bytes: int = 4_000_000_000
+    """Budget (bytes) for the calibration images that the workers share."""
+
+    calibration_directory: str | None = None
+    """Directory for them; the default is a temporary one."""
 
     def load_pipeline(self) -> Pipeline:
         """Load the pipeline, with its overrides.
@@ -101,6 +106,17 @@ def run_exposures(
     A failure stops nothing else.  Also a worker process that dies ends as a
     failed report of the images it held, not as an exception.
     """
+    with contextlib.ExitStack() as stack:
+        if request.calibration_directory is None:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="ra_pipe-calibrations-"))
+            request = dataclasses.replace(request, calibration_directory=directory)
+        return _run_all(request, processes, on_report)
+
+
+def _run_all(
+    request: RunRequest, processes: int, on_report: Callable[[ImageReport], Any] | None
+) -> list[ImageReport]:
+    """Run the detectors, then gather."""
     butler = Butler.from_config(request.repository, writeable=True)
     graph = request.load_pipeline().to_graph(registry=butler.registry)
     run = prepare_output_run(butler, graph, output=request.output, inputs=request.inputs)
@@ -179,12 +195,13 @@ def _run_in_workers(
 @functools.cache
 def _make_runner(request: RunRequest, run: str) -> QuantumRunner:
     """Make this worker process ready: the imports, the pipeline, the Butler."""
+    assert request.calibration_directory is not None, "Set by run_exposures."
     return QuantumRunner(
         request.repository,
         request.load_pipeline().to_graph(),
         output_run=run,
         inputs=request.inputs,
-        calibration_bytes=request.calibration_bytes,
+        calibration_store=ArrayStore(request.calibration_directory, max_bytes=request.calibration_bytes),
     )
 
 

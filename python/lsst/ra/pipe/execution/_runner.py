@@ -29,13 +29,14 @@ from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 from lsst.pipe.base.quantum_graph_builder import QuantumGraphBuilderError
 from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
 from lsst.pipe.base.trivial_quantum_graph_builder import TrivialQuantumGraphBuilder
+from lsst.ra.pipe.camera.calibrations import ArrayStore
 from lsst.resources import ResourcePathExpression
 
 from ._dataset_cache import DatasetCache, ReadThroughButler
 from ._graph_parts import calibration_types, intermediates, read_only_intermediates, subset, upstream_tasks
 from ._image_id import ImageId
 from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
-from ._watching_task_factory import WatchingTaskFactory
+from ._warm_task_factory import WarmTaskFactory
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,8 +55,11 @@ class QuantumRunner:
         RUN collection for the outputs, which `prepare_output_run` made.
     inputs
         Collections to read from.
-    calibration_bytes
-        Memory budget for the calibrations that are kept between images.
+    calibration_store
+        Where the tasks keep calibration images between quanta, shared with the
+        other workers of this machine.  Without one they are read each time.
+    cache_bytes
+        Memory budget for the other calibrations that this process keeps.
 
     Notes
     -----
@@ -72,14 +76,16 @@ class QuantumRunner:
         *,
         output_run: str,
         inputs: Sequence[str],
-        calibration_bytes: int = 2_000_000_000,
+        calibration_store: ArrayStore | None = None,
+        cache_bytes: int = 50_000_000,
     ) -> None:
         self._config = ButlerConfig(repository)
         self._butler = Butler.from_config(self._config, writeable=True)
         pipeline_graph.resolve(self._butler.registry)
         self._output_run = output_run
         self._inputs = list(inputs)
-        self._calibrations = DatasetCache(calibration_bytes)
+        self._calibrations = DatasetCache(cache_bytes)
+        self._calibration_store = calibration_store
         per_detector = [
             label for label, node in pipeline_graph.tasks.items() if "detector" in node.dimensions
         ]
@@ -195,7 +201,7 @@ class QuantumRunner:
             intermediates=intermediates(graph),
             shared_intermediates=read_only_intermediates(graph),
         )
-        factory = WatchingTaskFactory()
+        factory = WarmTaskFactory(self._calibration_store)
         executor = SingleQuantumExecutor(
             butler=caching, task_factory=factory, assume_no_existing_outputs=True
         )
@@ -305,7 +311,7 @@ class QuantumRunner:
 
 def _execute(
     executor: SingleQuantumExecutor,
-    factory: WatchingTaskFactory,
+    factory: WarmTaskFactory,
     node: TaskNode,
     quantum: Quantum,
     quantum_id: uuid.UUID,

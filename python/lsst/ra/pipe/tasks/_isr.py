@@ -46,17 +46,21 @@ from ..algorithms.isr import (
     set_masked,
 )
 from ..camera import MissingPointingError, RawImage, initial_sky_projection
-from ..camera.calibrations import Defects
+from ..camera.calibrations import ArrayStore, Defects
 from ._isr_amplifiers import AmplifierStage
 from ._isr_calibrations import (
     BadCalibrationError,
+    CalibrationImages,
     IsrCalibrations,
     check_calibrations,
+    check_values,
     compare_camera_state,
     prepare_images,
 )
 from ._isr_config import FirstLookIsrConfig, FirstLookIsrConnections
 from ._isr_masks import mask_bleeds, mask_defects
+
+_IMAGES = ("bias", "dark", "flat")
 
 # Rows of which one is used for levels that need no more.
 _SAMPLE_STRIDE = 64
@@ -71,14 +75,18 @@ class FirstLookIsrTask(PipelineTask):
     the same settings; the metadata keywords begin with ``LSST ISR`` as there.
     """
 
+    inputs_read_only: ClassVar[bool] = True
     ConfigClass: ClassVar[Any] = FirstLookIsrConfig
     _DefaultName: ClassVar[str] = "isr"
     config: FirstLookIsrConfig
+    calibration_store: ArrayStore | None = None
+    """Where bias, dark and flat are kept between quanta, in the form that the
+    kernel wants; without one they are read for each quantum."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # The last images in the form that the kernel wants, with those that
-        # they come from: a worker often sees the same detector again.
+        # they come from, for callers of run.
         self._prepared: tuple[tuple[Any, ...], DetrendCalibrations] | None = None
         self._checked: tuple[Any, ...] = ()
         self._workspace: npt.NDArray[np.float32] | None = None
@@ -107,29 +115,40 @@ class FirstLookIsrTask(PipelineTask):
         BadCalibrationError
             Raised if a calibration cannot be read or used, with its data ID.
         """
-        inputs: dict[str, Any] = {}
-        provenance: dict[str, Any] = {}
         refs: dict[str, Any] = {name: getattr(inputRefs, name) for name in inputRefs.keys()}  # noqa: SIM118
+        raw: RawImage = butlerQC.get(refs.pop("ccdExposure"))
+        stored = {name: refs[name] for name in _IMAGES if name in refs and self.calibration_store is not None}
+        inputs = {name: _read(butlerQC, name, ref) for name, ref in refs.items() if name not in stored}
+        provenance: dict[str, Any] = {}
         for name, ref in refs.items():
-            try:
-                inputs[name] = butlerQC.get(ref)
-            except (ValueError, OSError) as error:
-                if name == "ccdExposure":
-                    raise
-                raise BadCalibrationError(name, f"it cannot be read: {error}", dataset=str(ref)) from error
-            if name != "ccdExposure":
-                provenance |= {
-                    f"LSST CALIB RUN {name.upper()}": ref.run,
-                    f"LSST CALIB UUID {name.upper()}": str(ref.id),
-                }
+            provenance |= {
+                f"LSST CALIB RUN {name.upper()}": ref.run,
+                f"LSST CALIB UUID {name.upper()}": str(ref.id),
+            }
         try:
-            outputs = self.run(**inputs)
+            images = self._get_images(butlerQC, stored, raw.detector) if stored else None
+            outputs = self.run(ccdExposure=raw, images=images, **inputs)
         except BadCalibrationError as error:
             dataset = str(refs.get(error.connection, ""))
             raise BadCalibrationError(error.connection, error.problem, dataset=dataset) from error
         if self.config.doHeaderProvenance:
             outputs.outputExposure.metadata.update(provenance)
         butlerQC.put(outputs, outputRefs)
+
+    def _get_images(
+        self, butlerQC: QuantumContext, refs: Mapping[str, Any], detector: Detector
+    ) -> CalibrationImages:
+        """Take bias, dark and flat from the store; read them if need be."""
+        assert self.calibration_store is not None, "The caller has looked."
+        settings = (self.config.doApplyGains, self.config.flatScalingType, self.config.flatUserScale)
+        key = f"{sorted((name, str(ref.id)) for name, ref in refs.items())} {settings}"
+
+        def make() -> Mapping[str, npt.NDArray[Any]]:
+            images = IsrCalibrations(**{name: _read(butlerQC, name, ref) for name, ref in refs.items()})
+            check_values(images, config=self.config, detector=detector)
+            return prepare_images(images, config=self.config).to_arrays()
+
+        return CalibrationImages.from_arrays(self.calibration_store.get_or_make(key, make))
 
     def run(
         self,
@@ -143,6 +162,7 @@ class FirstLookIsrTask(PipelineTask):
         linearizer: Any = None,
         crosstalk: Any = None,
         deferredChargeCalib: Any = None,
+        images: CalibrationImages | None = None,
         dither_seed: int | None = None,
     ) -> Struct:
         """Remove the instrument's signature from one raw image.
@@ -169,6 +189,8 @@ class FirstLookIsrTask(PipelineTask):
             Crosstalk between the amplifiers.
         deferredChargeCalib
             Serial deferred charge.
+        images
+            Bias, dark and flat in place of those above, prepared before.
         dither_seed
             Identifier of exposure and detector, from which random numbers
             follow; that of the raw image by default.
@@ -199,6 +221,7 @@ class FirstLookIsrTask(PipelineTask):
             linearizer=linearizer,
             crosstalk=crosstalk,
             deferredChargeCalib=deferredChargeCalib,
+            images=images,
         )
         detector = ccdExposure.detector
         self._steps_seconds, self._step_started = {}, time.perf_counter()
@@ -382,8 +405,8 @@ class FirstLookIsrTask(PipelineTask):
             "LSST ISR DEFECTS APPLIED": config.doDefect,
             "LSST ISR BF APPLIED": False,
         }
-        if calibrations.flat is not None:
-            source = calibrations.flat.metadata.get("FLATSRC", "UNKNOWN")
+        if (flat := calibrations.metadata().get("flat")) is not None:
+            source = flat.get("FLATSRC", "UNKNOWN")
             stage.metadata["LSST ISR FLAT SOURCE"] = source
 
     def _dark_time(self, raw: RawImage) -> float:
@@ -398,13 +421,15 @@ class FirstLookIsrTask(PipelineTask):
 
     def _prepare(self, calibrations: IsrCalibrations) -> DetrendCalibrations:
         """Return images in the form that the kernel wants, made once."""
+        if calibrations.images is not None:
+            return calibrations.images.arrays
         sources = (calibrations.bias, calibrations.dark, calibrations.flat)
         if self._prepared is not None:
             known, prepared = self._prepared
             if all(a is b for a, b in zip(known, sources, strict=True)):
                 return prepared
         self._prepared = None
-        prepared = prepare_images(calibrations, config=self.config)
+        prepared = prepare_images(calibrations, config=self.config).arrays
         self._prepared = (sources, prepared)
         return prepared
 
@@ -472,3 +497,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def _read(butlerQC: QuantumContext, name: str, ref: Any) -> Any:
+    """Read a calibration; a file that cannot be read is a bad calibration."""
+    try:
+        return butlerQC.get(ref)
+    except (ValueError, OSError) as error:
+        raise BadCalibrationError(name, f"it cannot be read: {error}", dataset=str(ref)) from error

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 __all__ = (
     "BadCalibrationError",
+    "CalibrationImages",
     "IsrCalibrations",
     "check_calibrations",
+    "check_values",
     "compare_camera_state",
     "covered_amplifiers",
     "prepare_images",
 )
 
 import dataclasses
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -63,6 +66,49 @@ class BadCalibrationError(UnprocessableDataError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class CalibrationImages:
+    """Bias, dark and flat, checked, in the form that the kernel wants."""
+
+    arrays: DetrendCalibrations
+    """Images for `lsst.ra.pipe.algorithms.isr.detrend`."""
+
+    metadata: Mapping[str, Mapping[str, Any]]
+    """Metadata of each of them by the name of its connection."""
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything as arrays, for an `ArrayStore`.
+
+        Returns
+        -------
+        arrays
+            The images, and the metadata as the octets of JSON.
+        """
+        plain = {name: dict(metadata) for name, metadata in self.metadata.items()}
+        octets = np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8)
+        images = {name: array for name, array in self.arrays._asdict().items() if array.size}
+        return images | {"metadata": octets}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> CalibrationImages:
+        """Take everything from what `to_arrays` gave.
+
+        Parameters
+        ----------
+        arrays
+            The images and the metadata.
+
+        Returns
+        -------
+        images
+            The images, which share memory with ``arrays``.
+        """
+        images = {name: array for name, array in arrays.items() if name != "metadata"}
+        return cls(
+            arrays=DetrendCalibrations(**images), metadata=json.loads(arrays["metadata"].tobytes().decode())
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class IsrCalibrations:
     """Calibrations of one detector; those of disabled steps are None."""
 
@@ -90,6 +136,9 @@ class IsrCalibrations:
     deferredChargeCalib: DeferredCharge | None = None
     """Serial deferred charge."""
 
+    images: CalibrationImages | None = None
+    """Bias, dark and flat in place of those above, prepared before."""
+
     def items(self) -> dict[str, Any]:
         """Return the calibrations that there are.
 
@@ -98,8 +147,20 @@ class IsrCalibrations:
         calibrations
             Calibrations by the name of their connection.
         """
-        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        names = (field.name for field in dataclasses.fields(self) if field.name != "images")
+        named = {name: getattr(self, name) for name in names}
         return {name: value for name, value in named.items() if value is not None}
+
+    def metadata(self) -> dict[str, Mapping[str, Any]]:
+        """Return the metadata of the calibrations that there are.
+
+        Returns
+        -------
+        metadata
+            Metadata by the name of the connection.
+        """
+        prepared = {} if self.images is None else dict(self.images.metadata)
+        return prepared | {name: calibration.metadata for name, calibration in self.items().items()}
 
 
 def check_calibrations(
@@ -122,9 +183,31 @@ def check_calibrations(
         Raised if one is missing, or is that of another detector, shape or unit,
         or has values that cannot be used.
     """
+    available = calibrations.metadata()
     for name, is_wanted in config.wanted_calibrations().items():
-        if is_wanted and getattr(calibrations, name) is None:
+        if is_wanted and name not in available:
             raise BadCalibrationError(name, "it is missing, and an enabled step needs it")
+    check_values(calibrations, config=config, detector=detector)
+
+
+def check_values(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig, detector: Detector) -> None:
+    """Refuse those of the calibrations that do not fit.
+
+    Parameters
+    ----------
+    calibrations
+        Calibrations to check; some may be missing.
+    config
+        Settings of the task.
+    detector
+        Detector of the raw image.
+
+    Raises
+    ------
+    BadCalibrationError
+        Raised if one is that of another detector, shape or unit, or has values
+        that cannot be used.
+    """
     for name, calibration in calibrations.items().items():
         try:
             _check_values(name, calibration, calibrations, config, detector)
@@ -157,8 +240,8 @@ def compare_camera_state(
     BadCalibrationError
         Raised if the states differ and the config says that this is an error.
     """
-    for name, calibration in calibrations.items().items():
-        mismatch = _camera_mismatch(calibration.metadata, config.cameraKeywordsToCompare, header)
+    for name, metadata in calibrations.metadata().items():
+        mismatch = _camera_mismatch(metadata, config.cameraKeywordsToCompare, header)
         if mismatch and config.doRaiseOnCalibMismatch:
             raise BadCalibrationError(name, f"the camera's state differs: {mismatch}")
         if mismatch:
@@ -243,7 +326,7 @@ def _camera_mismatch(metadata: Mapping[str, Any], keywords: Any, header: Mapping
     return "; ".join(differing)
 
 
-def prepare_images(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig) -> DetrendCalibrations:
+def prepare_images(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig) -> CalibrationImages:
     """Bring bias, dark and flat into the form that the kernel wants.
 
     Parameters
@@ -256,8 +339,8 @@ def prepare_images(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig)
     Returns
     -------
     prepared
-        Images for `lsst.ra.pipe.algorithms.isr.detrend`.  Bias and dark share
-        memory with the calibrations where they can.
+        The images.  Bias and dark share memory with the calibrations where
+        they can.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
     bits = [
@@ -289,7 +372,9 @@ def prepare_images(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig)
                 "inverse_flat": _float32(np.float32(_flat_scale(flat, config)) / flat),
                 "flat_relative_variance": _float32(calibrations.flat.variance.array / (flat * flat)),
             }
-    return DetrendCalibrations(**arrays)
+    named = {"bias": calibrations.bias, "dark": calibrations.dark, "flat": calibrations.flat}
+    metadata = {name: image.metadata for name, image in named.items() if image is not None}
+    return CalibrationImages(arrays=DetrendCalibrations(**arrays), metadata=metadata)
 
 
 def _float32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -67,8 +67,9 @@ class ArrayStore:
         Returns
         -------
         arrays
-            Read-only arrays by name, mapped from the store; or what ``make``
-            returned, if that exceeds the whole budget.
+            Arrays by name, mapped from the store: a change stays with the
+            process that makes it.  Or what ``make`` returned, if that exceeds
+            the whole budget.
         """
         entry = self._root / hashlib.sha256(key.encode()).hexdigest()[:32]
         with self._locked(entry.with_suffix(".lock")):
@@ -78,7 +79,10 @@ class ArrayStore:
                     return arrays
                 self._write(entry, arrays)
             os.utime(entry)
-            mapped = {path.stem: np.load(path, mmap_mode="r") for path in sorted(entry.glob("*.npy"))}
+            # Kernels are compiled for plain, writeable arrays.
+            mapped = {
+                path.stem: np.asarray(np.load(path, mmap_mode="c")) for path in sorted(entry.glob("*.npy"))
+            }
         self._shrink(keep=entry)
         return mapped
 

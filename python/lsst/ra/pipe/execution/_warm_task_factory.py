@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-__all__ = ("WatchingTaskFactory",)
+__all__ = ("WarmTaskFactory",)
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,10 +14,17 @@ from typing import Any
 from lsst.daf.butler import DatasetRef, LimitedButler
 from lsst.pipe.base import NoWorkFound, PipelineTask, TaskFactory
 from lsst.pipe.base.pipeline_graph import TaskNode
+from lsst.ra.pipe.camera.calibrations import ArrayStore
 
 
-class WatchingTaskFactory(TaskFactory):
-    """Makes tasks whose early exits are remembered.
+class WarmTaskFactory(TaskFactory):
+    """Makes tasks that share calibrations, and remembers their early exits.
+
+    Parameters
+    ----------
+    calibration_store
+        Given to the tasks that keep calibrations in a form of their own: those
+        with an attribute ``calibration_store``.
 
     Notes
     -----
@@ -26,8 +33,9 @@ class WatchingTaskFactory(TaskFactory):
     nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calibration_store: ArrayStore | None = None) -> None:
         self.last_exit: NoWorkFound | None = None
+        self._calibration_store = calibration_store
 
     def makeTask(
         self, task_node: TaskNode, /, butler: LimitedButler, initInputRefs: Iterable[DatasetRef] | None
@@ -50,6 +58,8 @@ class WatchingTaskFactory(TaskFactory):
         """
         self.last_exit = None
         task = super().makeTask(task_node, butler, initInputRefs)
+        if hasattr(task, "calibration_store"):
+            task.calibration_store = self._calibration_store
         task.runQuantum = self._watch(task.runQuantum)  # type: ignore[method-assign]
         return task
 

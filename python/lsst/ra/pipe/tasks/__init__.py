@@ -5,9 +5,13 @@
 
 """The PipelineTasks of FirstLook."""
 
+from ._amplifier_metrics import *
 from ._calibrate_image import *
+from ._calibration_plots import *
+from ._calibration_summary import *
 from ._detector_metrics import *
 from ._detector_plots import *
+from ._exposure_amplifier_plots import *
 from ._exposure_plots import *
 from ._exposure_summary import *
 from ._isr import *

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 __all__ = ("DetectorMetricsConfig", "DetectorMetricsConnections", "DetectorMetricsTask")
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import astropy.units as u
 from astro_metadata_translator import ObservationInfo
 
 from lsst.images.cameras import Detector
@@ -29,8 +27,7 @@ from lsst.pipe.base import (
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from ..algorithms.measurement import DETECTOR_METRICS, undefined_metrics
-
-_UNKNOWN: Mapping[type, float | int | str] = {float: math.nan, int: -1, str: ""}
+from ._metric_values import as_metric, exposure_facts
 
 
 class DetectorMetricsConnections(
@@ -146,7 +143,7 @@ class DetectorMetricsTask(PipelineTask):
         """
         if unknown := undefined_metrics(measured):
             raise ValueError(f"DETECTOR_METRICS does not define the metrics {unknown}.")
-        values = {**_exposure_facts(obs_info), **measured}
+        values = {**exposure_facts(obs_info), **measured}
         values.update(
             instrument=detector.instrument,
             visit=visit,
@@ -155,56 +152,7 @@ class DetectorMetricsTask(PipelineTask):
             band=band,
         )
         metrics = {
-            name: _as_type(name, values.get(name), definition.type)
+            name: as_metric(name, values.get(name), definition.type)
             for name, definition in DETECTOR_METRICS.items()
         }
         return Struct(metrics=metrics)
-
-
-def _exposure_facts(obs_info: ObservationInfo) -> dict[str, float | int | str | None]:
-    """Take the facts that are metrics from an observation's description.
-
-    Parameters
-    ----------
-    obs_info
-        What the header says about the observation.
-
-    Returns
-    -------
-    facts
-        By the names of ``DETECTOR_METRICS``; `None` where the header does
-        not say.
-    """
-    radec = obs_info.tracking_radec.icrs if obs_info.tracking_radec is not None else None
-    altaz = obs_info.altaz_begin
-    rotation = obs_info.boresight_rotation_angle
-    begin = obs_info.datetime_begin
-    time = obs_info.exposure_time
-    return {
-        "exposure": obs_info.exposure_id,
-        "day_obs": obs_info.observing_day,
-        "seq_num": obs_info.observation_counter,
-        "physical_filter": obs_info.physical_filter,
-        "observation_type": obs_info.observation_type,
-        "observation_reason": obs_info.observation_reason,
-        "science_program": obs_info.science_program,
-        "target": obs_info.object,
-        "exposure_time_second": time.to_value(u.s) if time is not None else None,
-        "begin_mjd_tai": begin.tai.mjd if begin is not None else None,
-        "airmass": obs_info.boresight_airmass,
-        "altitude_degree": altaz.alt.deg if altaz is not None else None,
-        "azimuth_degree": altaz.az.deg if altaz is not None else None,
-        "boresight_ra_degree": radec.ra.deg if radec is not None else None,
-        "boresight_dec_degree": radec.dec.deg if radec is not None else None,
-        "rotation_degree": rotation.deg if rotation is not None else None,
-    }
-
-
-def _as_type(name: str, value: Any, kind: type[float] | type[int] | type[str]) -> float | int | str:
-    """Convert a metric to its plain type; say "unknown" in that type."""
-    if value is None:
-        return _UNKNOWN[kind]
-    try:
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The metric {name} should be {kind.__name__}; found {value!r}.") from error

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 __all__ = ("plot_detector_image",)
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -14,9 +16,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from ._detector_data import DetectorPlotData, column
-from ._stretch import find_stretch
+from ._stretch import SkyStretch, find_stretch
 from ._style import (
     COLORS,
+    PlotFigure,
     add_colorbar,
     add_compass,
     add_facts,
@@ -44,13 +47,38 @@ def plot_detector_image(data: DetectorPlotData) -> Figure:
         The image in the frame of its pixels (y upward), the sky at the foot
         of an asinh scale, pixels without data coloured.
     """
+    figure, axes = draw_detector_image(data, stretch=find_stretch(data.image), facts=_facts(data))
+    _draw_stars(axes, data)
+    return figure
+
+
+def draw_detector_image(
+    data: DetectorPlotData, *, stretch: SkyStretch, facts: Sequence[tuple[str, str]]
+) -> tuple[PlotFigure, Axes]:
+    """Draw the image of a detector with its amplifiers, title and facts.
+
+    Parameters
+    ----------
+    data
+        Image and metrics of the detector.
+    stretch
+        Grey scale.
+    facts
+        Names and values to write below.
+
+    Returns
+    -------
+    figure
+        The figure.
+    axes
+        The axes of the image, in pixels of the detector.
+    """
     ny, nx = data.shape
     side = _SIDE / max(nx, ny)
     height = round(_BOTTOM + ny * side + _TOP)
     figure = make_figure(width=_WIDTH, height=height)
     box = (_LEFT / _WIDTH, _BOTTOM / height, nx * side / _WIDTH, ny * side / height)
     axes = figure.add_axes(box, facecolor=COLORS["sky"])  # seen where there are no data
-    stretch = find_stretch(data.image)
     axes.imshow(
         stretch.grey(data.image),
         extent=data.extent,
@@ -59,7 +87,6 @@ def plot_detector_image(data: DetectorPlotData) -> Figure:
         aspect="auto",
     )
     _draw_amplifiers(axes, data)
-    _draw_stars(axes, data)
     axes.set_xlim(-0.5, nx - 0.5)
     axes.set_ylim(-0.5, ny - 0.5)
     style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
@@ -75,8 +102,8 @@ def plot_detector_image(data: DetectorPlotData) -> Figure:
         east, north = np.linalg.inv(gradient).T
         add_compass(figure, north=north, east=east, right=80)
     add_title(figure, data.title, subject="image", left=_LEFT / _WIDTH)
-    add_facts(figure, _facts(data), left=_LEFT / _WIDTH, bottom=14 / height)
-    return figure
+    add_facts(figure, facts, left=_LEFT / _WIDTH, bottom=14 / height)
+    return figure, axes
 
 
 def _facts(data: DetectorPlotData) -> list[tuple[str, str]]:

@@ -45,6 +45,7 @@ def plot_focal_plane(
     title: PlotTitle,
     rotation: Angle | None = None,
     facts: tuple[tuple[str, str], ...] = (),
+    least_above: float = 30.0,
 ) -> Figure:
     """Show the images of an exposure where they are in the focal plane.
 
@@ -63,6 +64,8 @@ def plot_focal_plane(
         Sky rotation angle, for the directions of north and east.
     facts
         Names and values to write below.
+    least_above
+        Least upper end of the grey scale, as in `find_stretch`.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def plot_focal_plane(
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
     view = FocalPlaneView.make(camera, present=images.keys())
     mosaic = make_mosaic(images, binning=binning, camera=camera, window=view.window, max_size=_SIDE)
-    stretch = find_stretch(mosaic.image)
+    stretch = find_stretch(mosaic.image, least_above=least_above)
     box = (_LEFT / _WIDTH, _BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT)
     axes = figure.add_axes(box)
     axes.imshow(

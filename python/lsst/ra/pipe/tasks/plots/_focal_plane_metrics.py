@@ -105,7 +105,7 @@ def _draw_panel(figure: Figure, axes: Axes, view: FocalPlaneView, detectors: Tab
     values = np.where((values == -1.0) & (panel.name[:2] == "n_"), np.nan, values)
     known = np.isfinite(values)
     statistics = summarize(values)
-    limits = _limits(values)
+    limits = find_limits(values)
     shown = PolyCollection(
         [view.outlines[detector] for detector, good in zip(ids, known, strict=True) if good],
         array=values[known],
@@ -116,7 +116,7 @@ def _draw_panel(figure: Figure, axes: Axes, view: FocalPlaneView, detectors: Tab
         zorder=2.0,
     )
     axes.add_collection(shown, autolim=False)
-    _cross_out(axes, [view.outlines[detector] for detector, good in zip(ids, known, strict=True) if not good])
+    cross_out(axes, [view.outlines[detector] for detector, good in zip(ids, known, strict=True) if not good])
     if len(ids) <= _MAX_LABELS and panel.name != "psf_e":
         for detector, value in zip(ids, values, strict=True):
             if np.isfinite(value):
@@ -154,8 +154,20 @@ def _write_value(
     )
 
 
-def _limits(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the ends of the colour scale."""
+def find_limits(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Find the ends of a colour scale.
+
+    Parameters
+    ----------
+    values
+        ``(n,)`` values to colour by.
+
+    Returns
+    -------
+    low, high
+        Smallest and largest value, without what is further than 5 robust
+        standard deviations from the median.
+    """
     statistics = summarize(values)
     if statistics.count == 0:
         return 0.0, 1.0
@@ -168,8 +180,16 @@ def _limits(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _cross_out(axes: Axes, outlines: list[npt.NDArray[np.float64]]) -> None:
-    """Draw detectors without a value."""
+def cross_out(axes: Axes, outlines: list[npt.NDArray[np.float64]]) -> None:
+    """Draw detectors or amplifiers without a value.
+
+    Parameters
+    ----------
+    axes
+        Axes in mm.
+    outlines
+        ``(4, 2)`` corners of each, mm.
+    """
     if not outlines:
         return
     axes.add_collection(

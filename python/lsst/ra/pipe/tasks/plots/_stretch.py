@@ -81,31 +81,34 @@ class SkyStretch:
         return [*sorted(below)[-2:], 0.0, *above[:_MAX_TICKS]]
 
 
-def find_stretch(image: npt.NDArray[np.floating]) -> SkyStretch:
+def find_stretch(image: npt.NDArray[np.floating], *, least_above: float = _LEAST_ABOVE) -> SkyStretch:
     """Find the grey scale that shows the sky's structure and the stars.
 
     Parameters
     ----------
     image
         Pixels of shape ``(ny, nx)``; those that are not finite do not count.
+    least_above
+        Least upper end of the scale, in standard deviations above the
+        median; the default leaves room for stars.
 
     Returns
     -------
     stretch
         Scale from the darkest per cent of the pixels, and at least 4 standard
         deviations below the median, to the brightest 0.2 per cent, and at
-        least 30 above. The standard deviation is that of the median absolute
+        least ``least_above`` above. The standard deviation is that of the median absolute
         deviation.
     """
     values = image.ravel()[:: max(1, image.size // _MAX_SAMPLES)]
     values = values[np.isfinite(values)]
     if values.size == 0:
-        return SkyStretch(0.0, 1.0, _LEAST_BELOW, _LEAST_ABOVE)
+        return SkyStretch(0.0, 1.0, _LEAST_BELOW, least_above)
     sky = float(np.median(values))
     sigma = _MAD_TO_SIGMA * float(np.median(np.abs(values - sky)))
     if sigma <= 0.0:
         sigma = max(float(np.std(values)), abs(sky) * 1e-3, 1e-6)
     dark, bright = np.percentile(values, [_DARK_PERCENTILE, _BRIGHT_PERCENTILE]) - sky
     return SkyStretch(
-        sky, sigma, max(float(-dark), _LEAST_BELOW * sigma), max(float(bright), _LEAST_ABOVE * sigma)
+        sky, sigma, max(float(-dark), _LEAST_BELOW * sigma), max(float(bright), least_above * sigma)
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from astropy.table import Table
 
 from lsst.pex.config import ListField
@@ -168,27 +169,31 @@ class CalibrationSummaryTask(PipelineTask):
             if facts.purpose in self.config.expectedPurposes
         }
         missing = sorted(expected - set(amplifiers))
-        bad = columns["n_good_pixels"] == 0
         summary: dict[str, Any] = {
             **{name: first[name] for name in _EXPOSURE_FACTS},
             "n_detectors": len(tables),
             "n_detectors_expected": len(expected),
             "n_detectors_missing": len(missing),
             "detectors_missing": missing,
-            "bad_amplifiers": [
-                f"{detector}_{amplifier}"
-                for detector, amplifier in zip(
-                    columns["detector_name"][bad].tolist(), columns["amplifier"][bad].tolist(), strict=True
-                )
-            ],
             **summarize_amplifiers(columns),
+            **_name_amplifiers(columns),
         }
-        for name, definition in AMPLIFIER_METRICS.items():
-            if definition.type is not float:
-                continue
-            statistics = summarize(columns[name])
-            summary[f"{name}_scatter"] = statistics.scatter
-            for end, index in (("min", statistics.argmin), ("max", statistics.argmax)):
-                place = f"{columns['detector_name'][index]}_{columns['amplifier'][index]}"
-                summary[f"{name}_{end}_amplifier"] = place if index >= 0 else ""
         return Struct(summary=summary, amplifiers=make_amplifier_table(columns))
+
+
+def _name_amplifiers(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Name the bad amplifiers and the extreme ones, with the scatter that tells how extreme they are."""
+    names = [
+        f"{detector}_{amplifier}"
+        for detector, amplifier in zip(columns["detector_name"], columns["amplifier"], strict=True)
+    ]
+    values: dict[str, Any] = {
+        "bad_amplifiers": [names[index] for index in np.flatnonzero(columns["n_good_pixels"] == 0)]
+    }
+    for name, definition in AMPLIFIER_METRICS.items():
+        if definition.type is float:
+            statistics = summarize(columns[name])
+            values[f"{name}_scatter"] = statistics.scatter
+            for end, index in (("min", statistics.argmin), ("max", statistics.argmax)):
+                values[f"{name}_{end}_amplifier"] = names[index] if index >= 0 else ""
+    return values

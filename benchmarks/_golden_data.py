@@ -39,6 +39,7 @@ from lsst.ra.pipe.camera.calibrations import (
     Defects,
     DeferredCharge,
     DetectorIdentity,
+    LinearityType,
     Linearizer,
     PhotonTransferCurve,
     SerialTrap,
@@ -118,7 +119,7 @@ def make_calibrations(inputs: ModuleType, kind: str, seed: int, detector: Detect
         "defects": Defects(detector=identity, boxes=np.array(inputs.defects(kind, seed))),
         "linearizer": Linearizer(
             detector=identity,
-            types=dict.fromkeys(names, "Spline"),
+            types=dict.fromkeys(names, LinearityType.SPLINE),
             coefficients=by_name([np.concatenate([nodes, values]) for values in corrections]),
             bboxes={amplifier.name: amplifier.bbox for amplifier in detector.amplifiers},
         ),

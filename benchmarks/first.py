@@ -20,6 +20,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUM
 
 import dataclasses
 import datetime
+import gc
 import json
 import pathlib
 import statistics
@@ -127,6 +128,7 @@ def main() -> None:
         run = prepare_output_run(butler, graph, output="u/benchmark/first", inputs=inputs)
         store = ArrayStore(directory / "calibrations", max_bytes=4_000_000_000)
         runner = QuantumRunner(repository, graph, output_run=run, inputs=inputs, calibration_store=store)
+        gc.freeze()
         for detector in DETECTORS:
             run_detector(runner, first, detector)
         wall, core, reads = [], [], []

@@ -103,7 +103,10 @@ def overscan_levels(pixels: npt.NDArray[Any], n_sigma: float = 3.0) -> Floats:
 
 def crosstalk(values: npt.NDArray[Any], linear: npt.NDArray[Any], quadratic: npt.NDArray[Any]) -> Floats:
     """What amplifiers of shape (n, ...) cause in each other; [target, source]."""
-    return np.einsum("ts,s...->t...", linear, values) + np.einsum("ts,s...->t...", quadratic, values**2)
+    found: Floats = np.einsum("ts,s...->t...", linear, values) + np.einsum(
+        "ts,s...->t...", quadratic, values**2
+    )
+    return found
 
 
 def spline_corrected(values: npt.NDArray[Any], nodes: Floats, corrections: Floats) -> Floats:

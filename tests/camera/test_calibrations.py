@@ -196,7 +196,7 @@ def test_linearizer_has_the_values_that_were_written(
 def test_crosstalk_has_the_values_that_were_written(
     files: pathlib.Path, truth: types.ModuleType, extension: str
 ) -> None:
-    """The matrices come back exactly as [target, source]."""
+    """The matrices come back exactly as they were given."""
     crosstalk = Crosstalk.read(files / f"crosstalk.{extension}")
     np.testing.assert_array_equal(crosstalk.coefficients, truth.amplifier_tables("E2V", 1)["crosstalk"])
     np.testing.assert_array_equal(crosstalk.quadratic, truth.crosstalk_quadratic("E2V", 1))
@@ -454,10 +454,10 @@ def test_crosstalk_in_another_order_keeps_the_pairs(detector: Detector) -> None:
     new = sorted(old)
     one = Crosstalk(coefficients=np.random.default_rng(3).normal(size=(16, 16)))
     two = one.in_order(new, detector)
-    for target, source in (("C10", "C17"), ("C00", "C05"), ("C13", "C02")):
+    for source, target in (("C10", "C17"), ("C00", "C05"), ("C13", "C02")):
         assert (
-            two.coefficients[new.index(target), new.index(source)]
-            == one.coefficients[old.index(target), old.index(source)]
+            two.coefficients[new.index(source), new.index(target)]
+            == one.coefficients[old.index(source), old.index(target)]
         )
     with pytest.raises(CalibrationError, match="amplifiers"):
         one.in_order(new[:-1], detector)

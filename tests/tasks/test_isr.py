@@ -173,7 +173,7 @@ def test_the_raw_image_is_not_changed(raw: RawImage) -> None:
 def test_bias_dark_and_flat(raw: RawImage) -> None:
     """Bias and scaled dark are subtracted, then the flat divides."""
     config = make_config(doBias=True, doDark=True, doFlat=True)
-    images = {
+    images: dict[str, Any] = {
         "bias": make_image(50.0),
         "dark": make_image(4.0, DARKTIME=2.0),
         "flat": make_image(0.5, unit=None),
@@ -281,7 +281,7 @@ def test_a_known_bad_amplifier_needs_no_gain(raw: RawImage) -> None:
 def test_another_camera_state_is_refused_if_the_config_says_so() -> None:
     """Header keywords of raw and calibration are compared."""
     config = make_config(doBias=True, cameraKeywordsToCompare=["SEQNAME"], doRaiseOnCalibMismatch=True)
-    calibrations = {"ptc": make_ptc(), "bias": make_image(1.0, SEQNAME="v28.seq")}
+    calibrations: dict[str, Any] = {"ptc": make_ptc(), "bias": make_image(1.0, SEQNAME="v28.seq")}
     with pytest.raises(BadCalibrationError, match=r"SEQNAME is 'v28.seq', expected 'v30.seq'"):
         FirstLookIsrTask(config=config).run(ccdExposure=make_raw(SEQNAME="v30.seq"), **calibrations)
 

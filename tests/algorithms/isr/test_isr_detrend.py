@@ -41,7 +41,7 @@ def run(
     return image, variance, mask, n_nan
 
 
-def make_calibrations(seed: int) -> dict[str, np.ndarray]:
+def make_calibrations(seed: int) -> dict[str, Any]:
     """Calibration images in the form of the kernel."""
     rng = np.random.default_rng(seed)
     flat = rng.normal(1.0, 0.05, LAYOUT.shape)

@@ -30,8 +30,8 @@ def corrected(data: np.ndarray, **steps: Any) -> np.ndarray:
     raws[:, :ny, LAYOUT.data_x0 : LAYOUT.data_x0 + nx] = data
     image, mask = np.empty(LAYOUT.shape, np.float32), np.zeros(LAYOUT.shape, np.uint16)
     bits = {"saturated_bit": 1, "suspect_bit": 2, "crosstalk_bit": 4}
-    steps = isr_twins.no_steps(LAYOUT, **steps)
-    assemble(list(raws), layout=LAYOUT, steps=steps, image=image, mask=mask, **bits)
+    all_steps = isr_twins.no_steps(LAYOUT, **steps)
+    assemble(list(raws), layout=LAYOUT, steps=all_steps, image=image, mask=mask, **bits)
     return np.stack(
         [
             image[LAYOUT.assembled_slices(a)][

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ("QuantumRunner",)
 
+import gc
 import logging
 import time
 import uuid
@@ -144,6 +145,9 @@ class QuantumRunner:
         done, remaining = self._triage(graph, image)
         if remaining:
             done += self._run_tasks(self._subset(remaining), image)
+            # What reads and writes images leaves cycles of references to them,
+            # gigabytes before the collector would notice.
+            gc.collect()
         order = {label: position for position, label in enumerate(graph.tasks)}
         done.sort(key=lambda outcome: order[outcome.task])
         overhead = time.monotonic() - begin - sum(outcome.seconds for outcome in done)
@@ -329,12 +333,14 @@ def _execute(
         _LOG.debug("%s failed for %s.", node.label, image, exc_info=True)
         reason = f"{image}: {type(err).__name__}: {err}"
         return QuantumOutcome(node.label, QuantumStatus.FAILED, time.monotonic() - begin, reason)
+    finally:
+        early_exit = factory.take_exit()
     seconds = time.monotonic() - begin
-    if (exit_ := factory.last_exit) is None:
+    if early_exit is None:
         return QuantumOutcome(node.label, QuantumStatus.SUCCEEDED, seconds)
-    unusable = isinstance(exit_, UnprocessableDataError)
+    unusable = isinstance(early_exit, UnprocessableDataError)
     status = QuantumStatus.FAILED if unusable else QuantumStatus.NO_WORK
-    return QuantumOutcome(node.label, status, seconds, f"{image}: {type(exit_).__name__}: {exit_}")
+    return QuantumOutcome(node.label, status, seconds, f"{image}: {type(early_exit).__name__}: {early_exit}")
 
 
 def _all_blocked(graph: PipelineGraph, reason: str) -> list[QuantumOutcome]:

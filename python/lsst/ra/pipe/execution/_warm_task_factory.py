@@ -34,13 +34,14 @@ class WarmTaskFactory(TaskFactory):
     """
 
     def __init__(self, calibration_store: ArrayStore | None = None) -> None:
-        self.last_exit: NoWorkFound | None = None
+        self._last_exit: NoWorkFound | None = None
         self._calibration_store = calibration_store
+        self._task: PipelineTask | None = None
 
     def makeTask(
         self, task_node: TaskNode, /, butler: LimitedButler, initInputRefs: Iterable[DatasetRef] | None
     ) -> PipelineTask:
-        """Make a task, and forget the last exit.
+        """Make a task.
 
         Parameters
         ----------
@@ -56,19 +57,33 @@ class WarmTaskFactory(TaskFactory):
         task
             The task.
         """
-        self.last_exit = None
         task = super().makeTask(task_node, butler, initInputRefs)
         if hasattr(task, "calibration_store"):
             task.calibration_store = self._calibration_store
         task.runQuantum = self._watch(task.runQuantum)  # type: ignore[method-assign]
+        self._task = task
         return task
+
+    def take_exit(self) -> NoWorkFound | None:
+        """Let the last task go, and tell how it ended.
+
+        Returns
+        -------
+        exit
+            Its early exit, or `None`.
+        """
+        if self._task is not None:
+            # A cycle of references would keep the task's images in memory.
+            del self._task.runQuantum
+        last_exit, self._last_exit, self._task = self._last_exit, None, None
+        return last_exit
 
     def _watch(self, run_quantum: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **kwargs: Any) -> Any:
             try:
                 return run_quantum(*args, **kwargs)
             except NoWorkFound as err:
-                self.last_exit = err
+                self._last_exit = err
                 raise
 
         return watched

@@ -36,7 +36,7 @@ from ._write import atomic_path, write_masked_image
 
 _BIAS_VARIANCE = 0.5
 _DARK_VARIANCE = 1e-4
-_FLAT_VARIANCE = 1e-6
+_FLAT_VARIANCE = 1e-8
 
 _EMPTY_TRAP = SerialTrap(size=0.0, emission_time=1.0, pixel=1, type=TrapType.LINEAR, coefficients=np.zeros(1))
 """A trap that holds no charge."""
@@ -104,7 +104,7 @@ def write_calibrations(config: SimulationConfig, ccd: Ccd, out: pathlib.Path) ->
             ptc_turnoff=dict(zip(names, (ccd.saturation / ccd.gain).tolist(), strict=True)),
         ),
         "crosstalk": Crosstalk(
-            detector=identity, coefficients=ccd.crosstalk, fit_gains=ccd.gain, units="electron"
+            detector=identity, coefficients=ccd.crosstalk.T, fit_gains=ccd.gain, units="electron"
         ),
         # The simulated CCDs are linear and transfer all charge.
         "linearizer": Linearizer(

@@ -69,6 +69,11 @@ _SAMPLE_STRIDE = 64
 class FirstLookIsrTask(PipelineTask):
     """Remove the instrument's signature from one raw image.
 
+    Parameters
+    ----------
+    **kwargs
+        Forwarded to `lsst.pipe.base.PipelineTask`.
+
     Notes
     -----
     Pixels, variances and masks are those of ``lsst.ip.isr.IsrTaskLSST`` with
@@ -141,14 +146,17 @@ class FirstLookIsrTask(PipelineTask):
         """Take bias, dark and flat from the store; read them if need be."""
         assert self.calibration_store is not None, "The caller has looked."
         settings = (self.config.doApplyGains, self.config.flatScalingType, self.config.flatUserScale)
-        key = f"{sorted((name, str(ref.id)) for name, ref in refs.items())} {settings}"
+        parts = []
+        for name, ref in refs.items():
 
-        def make() -> Mapping[str, npt.NDArray[Any]]:
-            images = IsrCalibrations(**{name: _read(butlerQC, name, ref) for name, ref in refs.items()})
-            check_values(images, config=self.config, detector=detector)
-            return prepare_images(images, config=self.config).to_arrays()
+            def make(name: str = name, ref: Any = ref) -> Mapping[str, npt.NDArray[Any]]:
+                image = IsrCalibrations(**{name: _read(butlerQC, name, ref)})
+                check_values(image, config=self.config, detector=detector)
+                return prepare_images(image, config=self.config).to_arrays()
 
-        return CalibrationImages.from_arrays(self.calibration_store.get_or_make(key, make))
+            arrays = self.calibration_store.get_or_make(f"{name} {ref.id} {settings}", make)
+            parts.append(CalibrationImages.from_arrays(arrays))
+        return CalibrationImages.merge(parts)
 
     def run(
         self,

@@ -313,7 +313,7 @@ class AmplifierStage:
         overscan = values_after_crosstalk(
             self.raws, layout=self.layout, steps=self._steps(), rows=self.layout.parallel_overscan
         )
-        for i in np.flatnonzero(wanted):
+        for i in np.flatnonzero(wanted).tolist():
             config = self._amp_configs[i].parallelOverscanConfig
             if self._is_flooded(i, overscan[i], config):
                 continue

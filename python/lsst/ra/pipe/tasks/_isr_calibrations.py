@@ -21,7 +21,7 @@ __all__ = (
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import astropy.units as u
@@ -106,6 +106,30 @@ class CalibrationImages:
         return cls(
             arrays=DetrendCalibrations(**images), metadata=json.loads(arrays["metadata"].tobytes().decode())
         )
+
+    @classmethod
+    def merge(cls, parts: Iterable[CalibrationImages]) -> CalibrationImages:
+        """Join images of different connections; the masks are united.
+
+        Parameters
+        ----------
+        parts
+            Images, each of another connection.
+
+        Returns
+        -------
+        images
+            All of them.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        metadata: dict[str, Mapping[str, Any]] = {}
+        for part in parts:
+            found = {name: array for name, array in part.arrays._asdict().items() if array.size}
+            if "mask" in arrays and "mask" in found:
+                found["mask"] = arrays["mask"] | found["mask"]
+            arrays |= found
+            metadata |= part.metadata
+        return cls(arrays=DetrendCalibrations(**arrays), metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -359,7 +383,8 @@ def prepare_images(calibrations: IsrCalibrations, *, config: FirstLookIsrConfig)
         }
     if calibrations.dark is not None:
         # A dark of another time is rare, and costs a copy.
-        time = float(calibrations.dark.metadata.get("DARKTIME", 1.0) or 1.0)
+        metadata: Mapping[str, Any] = calibrations.dark.metadata
+        time = float(metadata.get("DARKTIME", 1.0) or 1.0)
         dark, variance = calibrations.dark.image.array, calibrations.dark.variance.array
         arrays |= {
             "dark": _float32(dark if time == 1.0 else dark / time),

@@ -39,7 +39,13 @@ _LIMIT_SOURCES = {
 class FirstLookIsrConnections(
     PipelineTaskConnections, dimensions=("instrument", "exposure", "detector"), defaultTemplates={}
 ):
-    """Datasets of `FirstLookIsrTask`."""
+    """Datasets of `FirstLookIsrTask`.
+
+    Parameters
+    ----------
+    config
+        Settings of the task; the datasets of disabled steps are left out.
+    """
 
     ccdExposure = Input(
         doc="Raw image.",

@@ -11,6 +11,7 @@ __all__ = ("ArrayStore",)
 
 import contextlib
 import fcntl
+import gc
 import hashlib
 import os
 import pathlib
@@ -78,6 +79,9 @@ class ArrayStore:
                 if sum(array.nbytes for array in arrays.values()) > self.max_bytes:
                     return arrays
                 self._write(entry, arrays)
+                # Readers leave cycles of references to whole images.
+                del arrays
+                gc.collect()
             os.utime(entry)
             # Kernels are compiled for plain, writeable arrays.
             mapped = {

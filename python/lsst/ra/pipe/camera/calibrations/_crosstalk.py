@@ -37,9 +37,10 @@ class Crosstalk(IsrCalibration):
 
     Notes
     -----
-    Matrices have shape ``(n, n)`` and are indexed [target, source]. The file
-    has no amplifier names: rows and columns follow the order of the camera's
-    amplifiers (``Detector.amplifiers``); `in_order` gives another.
+    Matrices have shape ``(n, n)`` and are indexed [source, target], as the
+    Science Pipelines apply them. The file has no amplifier names: rows and
+    columns follow the order of the camera's amplifiers
+    (``Detector.amplifiers``); `in_order` gives another.
     """
 
     coefficients: np.ndarray

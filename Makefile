@@ -41,7 +41,7 @@ help: ## Say what there is to make.
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## Simulate two exposures, process them, show the results.
+demo: $(VENV)/.warm ## Simulate two exposures, process them, show the results.
 	$(BIN)/rapid demo $(DEMO_OPTIONS)
 
 .PHONY: test
@@ -80,6 +80,11 @@ $(VENV)/.installed-bench: EXTRAS := [bench]
 $(VENV)/.installed-%: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing the package and what '$*' needs into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.$(EXTRAS)'
+	@touch $@
+
+# The kernels are compiled here, as a compiler would, and not while one waits.
+$(VENV)/.warm: $(VENV)/.installed-demo
+	@$(BIN)/rapid warm-up
 	@touch $@
 
 $(VENV)/.created:

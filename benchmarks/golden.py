@@ -60,7 +60,7 @@ def main() -> None:
                 if not score.passed:
                     failed.append(case)
     console.print(table)
-    print(json.dumps(figures))
+    print(json.dumps({"benchmark": "golden", "figures": figures}))
     if failed:
         raise SystemExit(f"Too far from the golden data: {', '.join(failed)}.")
 

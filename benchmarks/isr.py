@@ -207,7 +207,8 @@ def main() -> None:
     for name, value in figures.items():
         table.add_row(name, f"{value:.3f}")
     console.print(table)
-    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    print(json.dumps({"benchmark": "isr", "figures": rounded}))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def repository(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "repo"
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("ingest",), ("repo", "create"), ("run",), ("simulate",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("ingest",), ("repo", "create"), ("run",), ("simulate",), ("warm-up",)]
+)
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     """The help names the command's options."""
     result = invoke(*command, "--help")

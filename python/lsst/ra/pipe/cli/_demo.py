@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("demo",)
+__all__ = ("PIPELINE", "demo", "fill_repository")
 
 import os
 import pathlib
@@ -29,7 +29,7 @@ from ._progress import console
 from ._run import print_reports, run_with_progress
 from ._simulate import simulate_with_progress
 
-_PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml"
+PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml"
 _OUTPUT = "LSSTCam/rapid/FirstLook"
 
 
@@ -47,10 +47,10 @@ def demo(*, directory: pathlib.Path, processes: int) -> None:
     config = SimulationConfig(n_exposures=2)
     simulation = directory / "simulation"
     _simulate_once(config, simulation, processes)
-    butler, exposures = _fill_repository(directory / "repo", simulation)
+    butler, exposures = fill_repository(directory / "repo", simulation)
     request = RunRequest(
         repository=str(directory / "repo"),
-        pipeline=_PIPELINE,
+        pipeline=PIPELINE,
         instrument=config.instrument,
         exposures=exposures,
         detectors=config.detectors,
@@ -76,8 +76,28 @@ def _simulate_once(config: SimulationConfig, simulation: pathlib.Path, processes
     complete.write_text(config.model_dump_json())
 
 
-def _fill_repository(root: pathlib.Path, simulation: pathlib.Path) -> tuple[Butler, tuple[int, ...]]:
-    """Create the repository and put calibrations, catalogue and raws in."""
+def fill_repository(root: pathlib.Path, simulation: pathlib.Path) -> tuple[Butler, tuple[int, ...]]:
+    """Create a repository and put a simulation into it.
+
+    Parameters
+    ----------
+    root
+        Directory of the repository.
+    simulation
+        Directory of the simulation.
+
+    Returns
+    -------
+    butler
+        Client of the repository.
+    exposures
+        Numbers of its exposures.
+
+    Raises
+    ------
+    click.ClickException
+        Raised if a raw file was refused.
+    """
     with console.status("Filling the repository"):
         butler = create_repository(str(root), instruments=["lsst.ra.pipe.camera.LsstCam"])
         certify_calibrations(butler, simulation / "calibrations" / "manifest.ecsv", transfer="direct")
@@ -146,7 +166,7 @@ To use the commands below:
 To see what is in the repository:
   butler query-datasets {directory}/repo --collections {_OUTPUT}
 To run the pipeline yourself, with pipetask:
-  pipetask run -b {directory}/repo -p '{_PIPELINE}' -i LSSTCam/defaults -o u/$USER/test \\
+  pipetask run -b {directory}/repo -p '{PIPELINE}' -i LSSTCam/defaults -o u/$USER/test \\
     -d "instrument='LSSTCam' AND exposure={exposures[0]} AND detector in (90..98)" \\
     --register-dataset-types""",
         soft_wrap=True,

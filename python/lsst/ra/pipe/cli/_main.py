@@ -16,6 +16,7 @@ from ._ingest import ingest
 from ._repo import repo
 from ._run import run
 from ._simulate import simulate
+from ._warm_up import warm_up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -35,3 +36,4 @@ main.add_command(ingest)
 main.add_command(repo)
 main.add_command(run)
 main.add_command(simulate)
+main.add_command(warm_up)

@@ -108,7 +108,7 @@ def write_masked_image(path: pathlib.Path, image: MaskedImage, *, quantize_seed:
         Image with mask, and one value of variance throughout.
     quantize_seed
         Seed of the dithers that go with Rice compression of the image to a
-        sixteenth of its pixel noise; lossless compression if unset. Mask and
+        sixteenth of its pixel noise; no compression if unset. Mask and
         variance are always exact.
     """
     strip = (_STRIP, image.bbox.x.size)
@@ -118,10 +118,9 @@ def write_masked_image(path: pathlib.Path, image: MaskedImage, *, quantize_seed:
     rice = FitsCompressionOptions(
         algorithm=FitsCompressionAlgorithm.RICE_1, tile_shape=strip, quantization=quantization
     )
-    lossless = FitsCompressionOptions(algorithm=FitsCompressionAlgorithm.GZIP_2, tile_shape=strip)
     # Integers are never quantized; of constant tiles only the constant is kept.
     options = {
-        "image": lossless if quantize_seed is None else rice,
+        "image": None if quantize_seed is None else rice,
         "mask": FitsCompressionOptions(algorithm=FitsCompressionAlgorithm.RICE_1, tile_shape=strip),
         "variance": rice,
     }

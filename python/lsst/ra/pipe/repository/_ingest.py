@@ -102,6 +102,7 @@ def ingest_raws(
     twice changes nothing.
     """
     failures: dict[str, str] = {}
+    records: dict[tuple[str, int], DimensionRecord] = {}
     by_exposure: dict[tuple[str, int], list[tuple[ResourcePath, ObservationInfo]]] = defaultdict(list)
     for path in ResourcePath.findFileResources(paths, _FILE_PATTERN):
         try:
@@ -110,16 +111,19 @@ def ingest_raws(
         except (HeaderError, RawFileError, RawMetadataError) as err:
             failures[str(path)] = str(err)
         else:
-            by_exposure[record.instrument, record.id].append((path, obs_info))
+            key = (record.instrument, record.id)
+            records.setdefault(key, record)
+            by_exposure[key].append((path, obs_info))
         if on_file is not None:
             on_file(path)
 
     ingested: list[DatasetRef] = []
     existing: list[DatasetRef] = []
     exposures: list[DimensionRecord] = []
-    for files in by_exposure.values():
+    for key, record in records.items():
+        files = by_exposure[key]
         try:
-            record, new, old = _ingest_exposure(butler, files, run=run, transfer=transfer)
+            new, old = _ingest_exposure(butler, record, files, run=run, transfer=transfer)
         except (LookupError, ValueError, OSError) as err:
             failures.update((str(path), str(err)) for path, _ in files)
             continue
@@ -131,11 +135,15 @@ def ingest_raws(
 
 
 def _ingest_exposure(
-    butler: Butler, files: list[tuple[ResourcePath, ObservationInfo]], *, run: str | None, transfer: str
-) -> tuple[DimensionRecord, list[DatasetRef], list[DatasetRef]]:
-    """Register an exposure and ingest its files; return record, new, old."""
+    butler: Butler,
+    record: DimensionRecord,
+    files: list[tuple[ResourcePath, ObservationInfo]],
+    *,
+    run: str | None,
+    transfer: str,
+) -> tuple[list[DatasetRef], list[DatasetRef]]:
+    """Register an exposure and ingest its files; return new and old raws."""
     first = files[0][1]
-    record = make_exposure_record(first, butler.dimensions)
     instrument = Instrument.fromName(record.instrument, butler.registry)
     if run is None:
         run = instrument.makeDefaultRawIngestRunName()
@@ -157,4 +165,4 @@ def _ingest_exposure(
     stored = butler.stored_many(datasets)
     new = [ref for ref in datasets if not stored[ref]]
     butler.ingest(*(datasets[ref] for ref in new), transfer=transfer)
-    return record, new, [ref for ref in datasets if stored[ref]]
+    return new, [ref for ref in datasets if stored[ref]]

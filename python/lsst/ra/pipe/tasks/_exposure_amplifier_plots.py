@@ -30,7 +30,7 @@ from lsst.pipe.base.connectionTypes import Input, Output
 
 from ..algorithms.amplifiers import CalibrationKind
 from ..camera import load_camera
-from ._binned import check_binned_shape
+from ._binned import check_binned_shape, read_binned_images
 from .plots import (
     CALIBRATION_LEAST_ABOVE,
     calibration_facts,
@@ -136,11 +136,10 @@ class ExposureAmplifierPlotsTask(PipelineTask):
         """
         data_id = butlerQC.quantum.dataId
         assert data_id is not None, "Guaranteed by the executor."
-        is_fine = len(inputRefs.fineImages) <= self.config.maxFineDetectors
-        refs = inputRefs.fineImages if is_fine else inputRefs.images
+        images, binning = read_binned_images(butlerQC, inputRefs, config=self.config)
         result = self.run(
-            images={int(ref.dataId["detector"]): butlerQC.get(ref).get() for ref in refs},
-            binning=self.config.fineBinning if is_fine else self.config.binning,
+            images=images,
+            binning=binning,
             amplifiers=butlerQC.get(inputRefs.amplifiers),
             summary=butlerQC.get(inputRefs.summary),
             instrument=str(data_id["instrument"]),

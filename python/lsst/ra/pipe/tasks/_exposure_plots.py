@@ -33,7 +33,7 @@ from lsst.pipe.base.connectionTypes import Input, Output
 
 from ..algorithms.focal_plane import summarize
 from ..camera import Camera, load_camera
-from ._binned import check_binned_shape
+from ._binned import check_binned_shape, read_binned_images
 from .plots import column, format_value, make_title, plot_focal_plane, plot_focal_plane_metrics
 
 
@@ -127,12 +127,10 @@ class ExposurePlotsTask(PipelineTask):
         """
         data_id = butlerQC.quantum.dataId
         assert data_id is not None, "Guaranteed by the executor."
-        is_fine = len(inputRefs.fineImages) <= self.config.maxFineDetectors
-        refs = inputRefs.fineImages if is_fine else inputRefs.images
-        images = {int(ref.dataId["detector"]): butlerQC.get(ref).get() for ref in refs}
+        images, binning = read_binned_images(butlerQC, inputRefs, config=self.config)
         result = self.run(
             images=images,
-            binning=self.config.fineBinning if is_fine else self.config.binning,
+            binning=binning,
             detectors=butlerQC.get(inputRefs.detectors),
             instrument=str(data_id["instrument"]),
         )

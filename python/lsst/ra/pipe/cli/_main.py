@@ -12,8 +12,10 @@ import logging
 import click
 
 from ._demo import demo
+from ._gaps import gaps
 from ._ingest import ingest
 from ._repo import repo
+from ._reprocess import reprocess
 from ._run import run
 from ._simulate import simulate
 from ._warm_up import warm_up
@@ -32,8 +34,10 @@ def main(*, verbose: bool) -> None:
 
 
 main.add_command(demo)
+main.add_command(gaps)
 main.add_command(ingest)
 main.add_command(repo)
+main.add_command(reprocess)
 main.add_command(run)
 main.add_command(simulate)
 main.add_command(warm_up)

@@ -9,7 +9,9 @@ from ._exposure_catalog import *
 from ._exposure_facts import *
 from ._gaps import *
 from ._load import *
+from ._plan import *
 from ._problems import *
+from ._raws import *
 from ._region import *
 from ._rule import *
 from ._table import *

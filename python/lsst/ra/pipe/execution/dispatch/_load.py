@@ -42,6 +42,11 @@ def default_dispatch(instrument: str) -> str:
     ----------
     instrument
         Butler ``instrument``.
+
+    Returns
+    -------
+    uri
+        ``$RA_PIPE_DIR/config/dispatch/<instrument>.yaml``.
     """
     return f"$RA_PIPE_DIR/config/dispatch/{instrument}.yaml"
 

@@ -188,6 +188,11 @@ class Rule(pydantic.BaseModel, frozen=True, extra="forbid", strict=True, use_att
             Facts of the exposure.
         detector
             Butler ``detector``.
+
+        Returns
+        -------
+        matches
+            `True` if it does.
         """
         return (self.detectors is None or detector in self.detectors) and self.matches_exposure(facts)
 
@@ -198,6 +203,11 @@ class Rule(pydantic.BaseModel, frozen=True, extra="forbid", strict=True, use_att
         ----------
         facts
             Facts of the exposure.
+
+        Returns
+        -------
+        matches
+            `True` if it does.
         """
         for name in CONDITIONS:
             patterns = getattr(self, name)

@@ -32,13 +32,13 @@ def rules_that_hide(rule: Rule, earlier: Sequence[Rule]) -> tuple[Rule, ...]:
         Rules that together match all that the rule does; empty if the rule
         can be chosen, or if that cannot be told.
     """
-    hiding: dict[str, Rule] = {}
+    hiding: list[Rule] = []
     for case in _cases(rule):
         found = _hide_case(rule, case, earlier)
         if not found:
             return ()
-        hiding |= {one.name: one for one in found}
-    return tuple(hiding.values())
+        hiding += found
+    return tuple(one for one in earlier if one in hiding)
 
 
 def _cases(rule: Rule) -> Iterator[Mapping[str, str | None]]:

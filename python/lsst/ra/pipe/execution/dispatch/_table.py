@@ -35,6 +35,11 @@ class RulePlaces:
         ----------
         fault
             The fault.
+
+        Returns
+        -------
+        problem
+            The fault with its line.
         """
         lines = self.lines[fault.index] if fault.index < len(self.lines) else {}
         return DispatchProblem(lines.get(fault.key, lines.get("", 0)), fault.message)

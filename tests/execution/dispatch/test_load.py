@@ -15,36 +15,52 @@ from lsst.ra.pipe.execution.dispatch import DispatchError, default_dispatch, loa
 FIRST_LOOK = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml"
 
 
+GOOD = """description: Test.
+rules:
+  - {name: good, observation_type: a, ignore: true}
+"""
+
+
 def rule(text: str) -> str:
-    """Make a file of one good rule and, from line 4, of another one."""
-    return f"description: Test.\nrules:\n  - {{name: good, observation_type: a, ignore: true}}\n{text}"
+    """Make a file of one good rule and, from line 4, of another one whose
+    lines are separated by bars.
+    """
+    lines = text.split("|")
+    return GOOD + f"  - {lines[0]}\n" + "".join(f"    {line}\n" for line in lines[1:])
 
 
 MALFORMED = [
-    ("  - name: x\n    observation_typ: bias\n    ignore: true", 5, "unknown key 'observation_typ'"),
-    ("  - name: x\n    attempts: two\n    ignore: true", 5, "attempts: input should be a valid integer; got 'two'"),
-    ("  - name: x\n    time_limit: -1\n    ignore: true", 5, "time_limit: input should be greater than 0; got -1"),
-    ("  - name: x\n    order: random\n    ignore: true", 5, "order"),
-    ("  - name: x\n    science_program: 365\n    ignore: true", 5, "science_program"),
-    ("  - name: x\n    detectors: 5..2\n    ignore: true", 5, "range that goes up"),
-    ("  - name: x\n    detectors: [1, x]\n    ignore: true", 5, "got 'x'"),
-    ("  - name: x\n    detectors:\n    ignore: true", 5, "detectors is empty"),
-    ("  - name: x\n    instrument: []\n    ignore: true", 5, "instrument: expected a string or a list"),
-    ("  - name: x\n    pipeline: a.yaml\n    ignore: true", 6, "exactly one of pipeline, function, ignore; got pipeline and ignore"),
-    ("  - name: x\n    ignore: false", 4, "exactly one of pipeline, function, ignore; got none"),
-    ("  - name: a b\n    ignore: true", 4, "name: string should match pattern"),
-    ("  - observation_type: b\n    ignore: true", 4, "name: field required"),
-    ("  - name: good\n    ignore: true", 4, "the name 'good' is that of an earlier rule"),
-    ("  - name: x\n    function: os.getcwd", 5, "function"),
-    ("  - name: x\n    region:\n      ra: 1\n      dec: 91\n      radius: 1\n    ignore: true", 7, "region.dec"),
-    ("  - name: x\n    region:\n      ra: 1\n      dec: 1\n      radius: 1\n      size: 1\n    ignore: true", 9, "unknown key 'size'; known are ra, dec, radius"),
-    ("  - name: x\n    region: [[0, 0], [1, 0]]\n    ignore: true", 5, "at least 3 corners"),
-    ("  - name: x\n    region: [[0, 0], [4, 0], [1, 1], [0, 4]]\n    ignore: true", 5, "3 are corners of their hull"),
-    ("  - name: x\n    observation_type: b\n    observation_type: c\n    ignore: true", 6, "'observation_type' occurs twice"),
-    ("  - name: x\n    observation_type: [b\n    ignore: true", 6, "no YAML"),
-    ("  - just text", 4, "input should be"),
-    ("more: 1", 4, "unknown key 'more'; known are description, instrument, rules"),
-]  # fmt: skip
+    ("name: x|observation_typ: bias|ignore: true", 5, "unknown key 'observation_typ'"),
+    ("name: x|attempts: two|ignore: true", 5, "attempts: input should be a valid integer; got 'two'"),
+    ("name: x|time_limit: -1|ignore: true", 5, "time_limit: input should be greater than 0; got -1"),
+    ("name: x|order: random|ignore: true", 5, "order"),
+    ("name: x|science_program: 365|ignore: true", 5, "science_program"),
+    ("name: x|detectors: 5..2|ignore: true", 5, "range that goes up"),
+    ("name: x|detectors: [1, x]|ignore: true", 5, "got 'x'"),
+    ("name: x|detectors:|ignore: true", 5, "detectors is empty"),
+    ("name: x|instrument: []|ignore: true", 5, "instrument: expected a string or a list"),
+    (
+        "name: x|pipeline: a.yaml|ignore: true",
+        6,
+        "exactly one of pipeline, function, ignore; got pipeline and ignore",
+    ),
+    ("name: x|ignore: false", 4, "exactly one of pipeline, function, ignore; got none"),
+    ("name: a b|ignore: true", 4, "name: string should match pattern"),
+    ("observation_type: b|ignore: true", 4, "name: field required"),
+    ("name: good|ignore: true", 4, "the name 'good' is that of an earlier rule"),
+    ("name: x|function: os.getcwd", 5, "function"),
+    ("name: x|region:|  ra: 1|  dec: 91|  radius: 1|ignore: true", 7, "region.dec"),
+    (
+        "name: x|region:|  ra: 1|  dec: 1|  radius: 1|  size: 1|ignore: true",
+        9,
+        "unknown key 'size'; known are ra, dec, radius",
+    ),
+    ("name: x|region: [[0, 0], [1, 0]]|ignore: true", 5, "at least 3 corners"),
+    ("name: x|region: [[0, 0], [4, 0], [1, 1], [0, 4]]|ignore: true", 5, "3 are corners of their hull"),
+    ("name: x|observation_type: b|observation_type: c|ignore: true", 6, "'observation_type' occurs twice"),
+    ("name: x|observation_type: [b|ignore: true", 6, "no YAML"),
+    ("just text", 4, "input should be"),
+]
 
 
 @pytest.mark.parametrize(("text", "line", "message"), MALFORMED)
@@ -57,6 +73,14 @@ def test_malformed_rules_are_refused(tmp_path: pathlib.Path, text: str, line: in
     assert message in first
 
 
+def test_unknown_key_of_the_file_is_refused(tmp_path: pathlib.Path) -> None:
+    """The keys that a file has are listed."""
+    with pytest.raises(
+        DispatchError, match=r":4: unknown key 'more'; known are description, instrument, rules"
+    ):
+        load_rules(tmp_path, GOOD + "more: 1")
+
+
 @pytest.mark.parametrize("text", ["", "rules: []", "[1, 2]", "text"])
 def test_file_without_rules_is_refused(tmp_path: pathlib.Path, text: str) -> None:
     """An empty file is no table that ignores everything."""
@@ -65,18 +89,18 @@ def test_file_without_rules_is_refused(tmp_path: pathlib.Path, text: str) -> Non
 
 
 DANGLING = [
-    ("  - name: x\n    instrument: LSSTcam\n    ignore: true", 5, "no instrument is named 'LSSTcam'; known are"),
-    ("  - name: x\n    detectors: 200..300\n    ignore: true", 5, "no detector 205, 206"),
-    ("  - name: x\n    instrument: LATISS\n    detectors: 1\n    ignore: true", 6, "LATISS has no detector 1"),
-    ("  - name: x\n    pipeline: nowhere/x.yaml", 5, "cannot load 'nowhere/x.yaml'"),
-    (f"  - name: x\n    instrument: LSSTCam\n    pipeline: {FIRST_LOOK}#isr,nope", 6, "nope"),
-    (f"  - name: x\n    instrument: LATISS\n    pipeline: {FIRST_LOOK}", 6, "is for LSSTCam, but the rule matches LATISS"),
-    (f"  - name: x\n    instrument: LSSTCam\n    pipeline: {FIRST_LOOK}\n    persist: [raw]", 7, "'raw' is no intermediate"),
-    (f"  - name: x\n    instrument: LSSTCam\n    pipeline: {FIRST_LOOK}\n    publish: [metrics]", 7, "'metrics' is no output"),
-    ("  - name: x\n    function: no_such_package.module:name", 5, "ModuleNotFoundError"),
-    ("  - name: x\n    function: os:no_such_name", 5, "AttributeError"),
-    ("  - name: x\n    detectors: 1..3\n    expected_detectors: 1..4\n    ignore: true", 6, "expects detector 4"),
-]  # fmt: skip
+    ("name: x|instrument: LSSTcam|ignore: true", 5, "no instrument is named 'LSSTcam'; known are"),
+    ("name: x|detectors: 200..300|ignore: true", 5, "no detector 205, 206"),
+    ("name: x|instrument: LATISS|detectors: 1|ignore: true", 6, "LATISS has no detector 1"),
+    ("name: x|pipeline: nowhere/x.yaml", 5, "cannot load 'nowhere/x.yaml'"),
+    (f"name: x|instrument: LSSTCam|pipeline: {FIRST_LOOK}#isr,nope", 6, "nope"),
+    (f"name: x|instrument: LATISS|pipeline: {FIRST_LOOK}", 6, "is for LSSTCam, but the rule matches LATISS"),
+    (f"name: x|instrument: LSSTCam|pipeline: {FIRST_LOOK}|persist: [raw]", 7, "'raw' is no intermediate"),
+    (f"name: x|instrument: LSSTCam|pipeline: {FIRST_LOOK}|publish: [metrics]", 7, "'metrics' is no output"),
+    ("name: x|function: no_such_package.module:name", 5, "ModuleNotFoundError"),
+    ("name: x|function: os:no_such_name", 5, "AttributeError"),
+    ("name: x|detectors: 1..3|expected_detectors: 1..4|ignore: true", 6, "expects detector 4"),
+]
 
 
 @pytest.mark.parametrize(("text", "line", "message"), DANGLING)
@@ -93,17 +117,28 @@ def test_what_does_not_exist_is_refused(tmp_path: pathlib.Path, text: str, line:
 
 def test_check_of_a_table_names_the_lines(tmp_path: pathlib.Path) -> None:
     """A table that was loaded without a look at pipelines can still look."""
-    table = load_rules(tmp_path, rule("  - name: x\n    function: os:no_such_name"))
+    table = load_rules(tmp_path, rule("name: x|function: os:no_such_name"))
     with pytest.raises(DispatchError, match=r"dispatch\.yaml:5: rule 'x': cannot import"):
         table.check()
 
 
 def test_all_problems_are_reported(tmp_path: pathlib.Path) -> None:
     """One look at the message is enough to mend the file."""
-    text = "  - name: x\n    attempts: 0\n    order: up\n  - name: y\n    function: os:nope\n  - {name: good, ignore: true}"
+    path = write_rules(
+        tmp_path,
+        """
+        rules:
+          - name: x
+            attempts: 0
+            order: up
+          - name: y
+            function: os:nope
+          - {name: y, ignore: true}
+        """,
+    )
     with pytest.raises(DispatchError) as caught:
-        load_dispatch(write_rules(tmp_path, rule(text)))
-    assert [problem.line for problem in caught.value.problems] == [5, 6, 8, 9]
+        load_dispatch(path)
+    assert [problem.line for problem in caught.value.problems] == [4, 5, 7, 8]
 
 
 def test_missing_file_is_named(tmp_path: pathlib.Path) -> None:

@@ -80,9 +80,7 @@ def test_instrument_of_the_file_is_that_of_its_rules(tmp_path: pathlib.Path) -> 
 
 def test_rule_by_name(tmp_path: pathlib.Path) -> None:
     """An unknown name is an error that lists those that exist."""
-    table = load_rules(
-        tmp_path, "rules: [{name: a, observation_type: x, ignore: true}, {name: b, ignore: true}]"
-    )
+    table = load_rules(tmp_path, "rules: [{name: a, detectors: 1, ignore: true}, {name: b, ignore: true}]")
     assert table.rule("b") is table.rules[1]
     with pytest.raises(KeyError, match="no rule 'c'; its rules are a, b"):
         table.rule("c")
@@ -104,8 +102,8 @@ def test_defaults() -> None:
 
 def test_names_are_unique_without_a_file_too() -> None:
     """Rules that are made in Python are held to the same."""
-    rule = Rule(name="one", observation_type="bias", ignore=True)
-    other = Rule(name="one", observation_type="dark", ignore=True)
+    rule = Rule(name="one", observation_type=("bias",), ignore=True)
+    other = Rule(name="one", observation_type=("dark",), ignore=True)
     with pytest.raises(DispatchError, match="'one' is that of an earlier rule"):
         DispatchTable([rule, other])
 

@@ -78,12 +78,12 @@ def names_of_hiding(*rules: dict[str, Any]) -> str:
     [
         ({}, {"observation_type": "bias"}),
         ({"observation_type": "b*"}, {"observation_type": "bias"}),
-        ({"observation_type": ["bias", "dark"]}, {"observation_type": ["dark", "bias"], "instrument": "LATISS"}),
+        ({"observation_type": ["a", "b"]}, {"observation_type": ["b", "a"], "instrument": "LATISS"}),
         ({"detectors": "0..10"}, {"detectors": "3..5"}),
         ({"region": {"ra": 1, "dec": 1, "radius": 2}}, {"region": [[0, 0], [1, 0], [1, 1], [0, 1]]}),
         ({"region": {"ra": 1, "dec": 1, "radius": 2}}, {"region": {"ra": 1, "dec": 1, "radius": 2}}),
     ],
-)  # fmt: skip
+)
 def test_unreachable_rule_is_refused(rules: tuple[dict[str, Any], ...]) -> None:
     """The rule before it that takes everything is named."""
     assert names_of_hiding(*rules) == "'r0'"
@@ -94,9 +94,13 @@ def test_unreachable_rule_is_refused(rules: tuple[dict[str, Any], ...]) -> None:
     [
         ({"observation_type": "bias"}, {"observation_type": "dark"}, {"observation_type": ["dark", "bias"]}),
         ({"detectors": "0..3"}, {"detectors": "4..8"}, {"detectors": "2..6"}),
-        ({"observation_type": "bias", "detectors": "0..3"}, {"detectors": "4"}, {"observation_type": "bias", "detectors": "2..4"}),
+        (
+            {"instrument": "a", "detectors": "0..3"},
+            {"detectors": 4},
+            {"instrument": "a", "detectors": "2..4"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_rule_hidden_by_two_together_is_refused(rules: tuple[dict[str, Any], ...]) -> None:
     """Neither takes everything alone; both are named."""
     assert names_of_hiding(*rules) == "'r0', 'r1'"
@@ -147,8 +151,9 @@ def test_no_false_alarms(conditions: list[dict[str, Any]]) -> None:
     """A rule that is said to be unreachable is never the first to match."""
     rules = [Rule(name=f"r{n}", ignore=True, **one) for n, one in enumerate(conditions)]
     chosen = set()
-    for values in itertools.product(*VALUES.values(), POINTINGS, DETECTORS):
-        *strings, (ra, dec), detector = values
+    for strings, (ra, dec), detector in itertools.product(
+        itertools.product(*VALUES.values()), POINTINGS, DETECTORS
+    ):
         facts = make_facts(**dict(zip(VALUES, strings, strict=True)), ra=ra, dec=dec)
         first = next((rule.name for rule in rules if rule.matches(facts, detector)), None)
         chosen.add(first)

@@ -157,9 +157,6 @@ class ExposureCatalog:
         )
         if not records:
             raise LookupError(f"{instrument} exposure {obs_id!r} is not in the repository.")
-        if len(records) > 1:
-            numbers = ", ".join(str(record.id) for record in records)
-            raise LookupError(f"{obs_id!r} is the name of several {instrument} exposures: {numbers}.")
         return self._remember(records[0]).exposure
 
     def _remember(self, record: DimensionRecord) -> ExposureFacts:

@@ -128,7 +128,7 @@ def _check_action(rule: Rule) -> Iterator[tuple[str, str]]:
 
 def _check_pipeline_instrument(rule: Rule, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     class_name = pipeline.getInstrument()
-    if class_name is None:
+    if class_name is None or rule.instrument is None:
         return
     name = Instrument.from_string(class_name).getName()
     if others := [one for one in _instruments(rule) if one != name]:

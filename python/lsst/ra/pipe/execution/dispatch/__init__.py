@@ -9,6 +9,7 @@ from ._exposure_catalog import *
 from ._exposure_facts import *
 from ._gaps import *
 from ._load import *
+from ._pipeline_tasks import *
 from ._plan import *
 from ._problems import *
 from ._raws import *

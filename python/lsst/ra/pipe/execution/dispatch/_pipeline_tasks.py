@@ -3,8 +3,6 @@
 # Use of this source code is governed by a 3-clause BSD-style
 # license that can be found in the LICENSE file.
 
-"""The tasks of a pipeline, as far as their traces in a repository go."""
-
 from __future__ import annotations
 
 __all__ = ("PipelineTasks", "TaskTrace")
@@ -53,6 +51,16 @@ class PipelineTasks:
         ----------
         uri
             URI of the pipeline.
+
+        Returns
+        -------
+        tasks
+            Its tasks.
+
+        Raises
+        ------
+        FileNotFoundError
+            Raised if there is no such pipeline.
         """
         graph = Pipeline.from_uri(uri).to_graph()
         graph.sort()

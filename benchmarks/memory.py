@@ -56,15 +56,19 @@ def work(directory: pathlib.Path, subset: str, detectors: tuple[int, ...]) -> No
     butler = Butler.from_config(directory / "repo", writeable=True)
     graph = Pipeline.from_uri(f"{PIPELINE}#{subset}").to_graph(registry=butler.registry)
     inputs = ["LSSTCam/defaults"]
-    run = prepare_output_run(butler, graph, output=f"u/benchmark/{subset}", inputs=inputs)
+    output = f"u/benchmark/{subset}"
+    run = prepare_output_run(butler, graph, parent=output, chain=output, inputs=inputs)
     store = ArrayStore(directory / f"calibrations-{subset}", max_bytes=BUDGET)
-    runner = QuantumRunner(directory / "repo", graph, output_run=run, inputs=inputs, calibration_store=store)
+    runner = QuantumRunner(directory / "repo", graph, inputs=inputs, calibration_store=store)
     [exposure] = [record.id for record in butler.query_dimension_records("exposure", instrument="LSSTCam")]
     print(json.dumps({"detector": None, "peak": peak_megabytes()}), flush=True)
     for detector in detectors:
-        report = runner.run_detector(instrument="LSSTCam", exposure=exposure, detector=detector)
+        report = runner.run_detector(
+            instrument="LSSTCam", exposure=exposure, detector=detector, output_run=run
+        )
         if report.failed:
             raise SystemExit(f"The pipeline failed: {report.first_failure}")
+        runner.collect_garbage()
         print(json.dumps({"detector": detector, "peak": peak_megabytes()}), flush=True)
 
 

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-__all__ = ("DatasetCache", "ReadThroughButler")
+__all__ = ("DatasetCache",)
 
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Set
 from typing import Any
 
-from lsst.daf.butler import DatasetId, DatasetRef, LimitedButler, StorageClass
+from lsst.daf.butler import DatasetId
 from lsst.images import MaskedImage
-from lsst.pipe.base.caching_limited_butler import CachingLimitedButler
 
 
 def _memory_bytes(dataset: Any) -> int:
@@ -98,75 +96,3 @@ class DatasetCache:
             while self._used > self.max_bytes:
                 _, (_, freed) = self._datasets.popitem(last=False)
                 self._used -= freed
-
-
-class ReadThroughButler(CachingLimitedButler):
-    """A limited butler that keeps calibrations from one image to the next.
-
-    Parameters
-    ----------
-    wrapped
-        Butler that reads and writes.
-    calibrations
-        Cache that outlives this butler.
-    calibration_types
-        Names of the dataset types to keep in it.
-    intermediates
-        Names of the dataset types that a later task of the same image reads;
-        the last one of each is kept when it is written.
-    shared_intermediates
-        Those of them that no consumer changes, so that no copy is needed.
-
-    Notes
-    -----
-    `CachingLimitedButler` holds one dataset of each type, which suits the
-    intermediate images; a worker that serves several detectors and filters
-    needs more of the calibrations.
-    """
-
-    def __init__(
-        self,
-        wrapped: LimitedButler,
-        *,
-        calibrations: DatasetCache,
-        calibration_types: Set[str],
-        intermediates: Set[str],
-        shared_intermediates: Set[str],
-    ) -> None:
-        super().__init__(wrapped, cache_on_put=intermediates, no_copy_on_cache=shared_intermediates)
-        self._calibrations = calibrations
-        self._calibration_types = calibration_types
-
-    def get(
-        self,
-        ref: DatasetRef,
-        /,
-        *,
-        parameters: dict[str, Any] | None = None,
-        storageClass: StorageClass | str | None = None,
-    ) -> Any:
-        """Read a dataset, or take it from memory.
-
-        Parameters
-        ----------
-        ref
-            Dataset to get.
-        parameters
-            Read parameters, for example a cut-out; such a dataset is not
-            cached.
-        storageClass
-            Storage class to return instead of the dataset type's own.
-
-        Returns
-        -------
-        dataset
-            The dataset; shared, if it is a calibration.
-        """
-        name, component = ref.datasetType.nameAndComponent()
-        if name not in self._calibration_types or parameters or storageClass is not None:
-            return super().get(ref, parameters=parameters, storageClass=storageClass)
-        dataset = self._calibrations.get(ref.id, component)
-        if dataset is None:
-            dataset = super().get(ref)
-            self._calibrations.put(dataset, ref.id, component)
-        return dataset

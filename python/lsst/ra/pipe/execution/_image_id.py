@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-__all__ = ("ImageId",)
+__all__ = ("ImageFinder", "ImageId")
 
 import dataclasses
+from collections import OrderedDict
 from typing import Any
 
-from lsst.daf.butler import Butler, DataCoordinate
+from lsst.daf.butler import Butler, DataCoordinate, DimensionRecord
+
+_MAX_EXPOSURES = 200
+"""How many exposures an `ImageFinder` remembers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +36,35 @@ class ImageId:
     data_id: DataCoordinate
     """All dimensions of the image, with their records."""
 
-    @classmethod
-    def find(cls, butler: Butler, *, instrument: str, exposure: int, detector: int | None) -> ImageId:
-        """Look an image up in the registry.
+    def __str__(self) -> str:
+        detector = "" if self.detector is None else f", detector {self.detector}"
+        return f"{self.instrument} exposure {self.exposure}{detector}"
+
+
+class ImageFinder:
+    """Looks images up in the registry.
+
+    Parameters
+    ----------
+    butler
+        Client of the repository.
+
+    Notes
+    -----
+    The records of an exposure that has a visit are remembered, as they do not
+    change.  An exposure without one is looked up each time: its visit may be
+    defined yet.
+    """
+
+    def __init__(self, butler: Butler) -> None:
+        self._butler = butler
+        self._records: OrderedDict[tuple[str, int], dict[str, DimensionRecord | None]] = OrderedDict()
+
+    def find(self, *, instrument: str, exposure: int, detector: int | None) -> ImageId:
+        """Look an image up.
 
         Parameters
         ----------
-        butler
-            Client of the repository.
         instrument
             Butler ``instrument``.
         exposure
@@ -47,21 +72,44 @@ class ImageId:
         detector
             Butler ``detector``, or `None` for the whole exposure.
 
+        Returns
+        -------
+        image
+            The image; of several visits it has the first.
+
         Raises
         ------
         lsst.daf.butler.DataIdError
             Raised if the repository knows no such exposure or detector.
         """
         values: dict[str, Any] = {"instrument": instrument, "exposure": exposure}
-        definitions = butler.query_dimension_records("visit_definition", data_id=values, explain=False)
         if detector is not None:
             values["detector"] = detector
-        visit = min((record.visit for record in definitions), default=None)
-        if visit is not None:
-            values["visit"] = visit
-        data_id = butler.registry.expandDataId(values)
-        return cls(instrument, exposure, detector, visit, data_id)
+        records = self._records.get((instrument, exposure))
+        if records is not None:
+            visit = records["visit"]
+            assert visit is not None, "Exposures without a visit are not remembered."
+            data_id = self._butler.registry.expandDataId(values | {"visit": visit.id}, records=records)
+        else:
+            data_id = self._query(values)
+        number = int(data_id["visit"]) if "visit" in data_id else None
+        return ImageId(instrument, exposure, detector, number, data_id)
 
-    def __str__(self) -> str:
-        detector = "" if self.detector is None else f", detector {self.detector}"
-        return f"{self.instrument} exposure {self.exposure}{detector}"
+    def forget(self) -> None:
+        """Let all that is remembered go."""
+        self._records.clear()
+
+    def _query(self, values: dict[str, Any]) -> DataCoordinate:
+        """Look up an image with its visit in one query, or without."""
+        with self._butler.query() as query:
+            dimensions = {*values, "visit"}
+            found = list(query.data_ids(dimensions).where(values).with_dimension_records())
+        if not found:
+            return self._butler.registry.expandDataId(values)
+        data_id = min(found, key=lambda one: int(one["visit"]))
+        elements = self._butler.dimensions.conform(["exposure", "visit"]).elements
+        key = (str(values["instrument"]), int(values["exposure"]))
+        self._records[key] = {name: data_id.records[name] for name in elements}
+        if len(self._records) > _MAX_EXPOSURES:
+            self._records.popitem(last=False)
+        return data_id

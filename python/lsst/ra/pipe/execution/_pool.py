@@ -120,7 +120,9 @@ def _run_all(
     """Run the detectors, then gather."""
     butler = Butler.from_config(request.repository, writeable=True)
     graph = request.load_pipeline().to_graph(registry=butler.registry)
-    run = prepare_output_run(butler, graph, output=request.output, inputs=request.inputs)
+    run = prepare_output_run(
+        butler, graph, parent=request.output, chain=request.output, inputs=request.inputs
+    )
     is_per_detector = {"detector" in node.dimensions for node in graph.tasks.values()}
     reports = []
     for report in itertools.chain(
@@ -135,9 +137,9 @@ def _run_all(
 
 def _gather(request: RunRequest, run: str, graph: PipelineGraph) -> Iterator[ImageReport]:
     """Gather each exposure, in this process."""
-    runner = QuantumRunner(request.repository, graph, output_run=run, inputs=request.inputs)
+    runner = QuantumRunner(request.repository, graph, inputs=request.inputs)
     for exposure in request.exposures:
-        yield runner.run_exposure(instrument=request.instrument, exposure=exposure)
+        yield runner.run_exposure(instrument=request.instrument, exposure=exposure, output_run=run)
 
 
 def _run_detectors(request: RunRequest, run: str, processes: int) -> Iterator[ImageReport]:
@@ -180,8 +182,8 @@ def _run_in_workers(
             worker = workers[detectors.index(image[1]) % len(workers)]
             return worker.submit(_run_in_worker, request, run, *image)
 
-        for worker in workers:
-            worker.submit(_start_worker, request, run)
+        for number, worker in enumerate(workers):
+            worker.submit(_start_worker, request, tuple(detectors[number :: len(workers)]))
         futures = {submit(images[0]): images[0]}
         concurrent.futures.wait(futures)
         futures |= {submit(image): image for image in images[1:]}
@@ -194,25 +196,28 @@ def _run_in_workers(
 
 
 @functools.cache
-def _make_runner(request: RunRequest, run: str) -> QuantumRunner:
+def _make_runner(request: RunRequest) -> QuantumRunner:
     """Make this worker process ready: the imports, the pipeline, the Butler."""
     assert request.calibration_directory is not None, "Set by run_exposures."
     return QuantumRunner(
         request.repository,
         request.load_pipeline().to_graph(),
-        output_run=run,
         inputs=request.inputs,
         calibration_store=ArrayStore(request.calibration_directory, max_bytes=request.calibration_bytes),
     )
 
 
-def _start_worker(request: RunRequest, run: str) -> None:
+def _start_worker(request: RunRequest, detectors: Sequence[int]) -> None:
     """Do what the first image would wait for."""
-    _make_runner(request, run)
+    _make_runner(request).warm(detectors, request.instrument)
     # What is here now stays; collecting garbage need not look at it again.
     gc.freeze()
 
 
 def _run_in_worker(request: RunRequest, run: str, exposure: int, detector: int) -> ImageReport:
-    runner = _make_runner(request, run)
-    return runner.run_detector(instrument=request.instrument, exposure=exposure, detector=detector)
+    runner = _make_runner(request)
+    report = runner.run_detector(
+        instrument=request.instrument, exposure=exposure, detector=detector, output_run=run
+    )
+    runner.collect_garbage()
+    return report

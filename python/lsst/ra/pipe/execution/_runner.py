@@ -8,38 +8,25 @@ from __future__ import annotations
 __all__ = ("QuantumRunner",)
 
 import gc
-import logging
-import time
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Collection, Iterable, Sequence
 
-from lsst.daf.butler import (
-    Butler,
-    ButlerConfig,
-    DataCoordinate,
-    DatasetRef,
-    DimensionGroup,
-    LimitedButler,
-    Quantum,
-    QuantumBackedButler,
-)
-from lsst.daf.butler.datastore.record_data import DatastoreRecordData
-from lsst.pipe.base import UnprocessableDataError
-from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
-from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
-from lsst.pipe.base.quantum_graph_builder import QuantumGraphBuilderError
-from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
-from lsst.pipe.base.trivial_quantum_graph_builder import TrivialQuantumGraphBuilder
+from lsst.daf.butler import Butler, ButlerConfig
+from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 from lsst.resources import ResourcePathExpression
 
-from ._dataset_cache import DatasetCache, ReadThroughButler
-from ._graph_parts import calibration_types, intermediates, read_only_intermediates, subset, upstream_tasks
-from ._image_id import ImageId
-from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
+from ._dataset_cache import DatasetCache
+from ._graph_parts import calibration_types, detector_labels, exposure_labels, intermediates, log_types
+from ._image_butler import ImageButler
+from ._image_id import ImageFinder
+from ._image_run import ImageRun, Stage
+from ._input_finder import InputFinder
+from ._outcome import ImageReport
+from ._staging import StagingArea
+from ._step_clock import StepClock
+from ._task_plan import InputSource
 from ._warm_task_factory import WarmTaskFactory
-
-_LOG = logging.getLogger(__name__)
 
 
 class QuantumRunner:
@@ -48,26 +35,50 @@ class QuantumRunner:
     Parameters
     ----------
     repository
-        Root, configuration file or alias of the Butler repository.
+        Root, configuration file or alias of the Butler repository, whose
+        datastore must be one of files.
     pipeline_graph
         The pipeline, which is resolved here; its dataset types must have been
         registered.
-    output_run
-        RUN collection for the outputs, which `prepare_output_run` made.
     inputs
         Collections to read from.
+    persist
+        Names of the intermediates to write: of what a task writes for a
+        detector and only other tasks of the same detector read.  The others
+        pass in memory, and are neither written nor registered.  `None` writes
+        all.
+    publish
+        Names of the outputs whose content the reports carry.
     calibration_store
         Where the tasks keep calibration images between quanta, shared with the
         other workers of this machine.  Without one they are read each time.
     cache_bytes
         Memory budget for the other calibrations that this process keeps.
 
+    Raises
+    ------
+    ValueError
+        Raised if ``persist`` or ``publish`` has an unknown name, or if a task
+        cannot run image by image.
+    TypeError
+        Raised if the datastore is not one of files.
+
     Notes
     -----
-    The tasks of an image write through a `~lsst.daf.butler.QuantumBackedButler`,
-    files only; the registry learns of the outputs in one transaction at the
-    end, and only of those whose quantum succeeded.  So an image costs one
-    registry write, and a failure leaves nothing half-written.
+    All that is the same for all images is made once: the tasks, and what of
+    their quanta does not depend on the image.  See `CalibrationLookup` for
+    what is remembered of the calibrations, until `refresh`.
+
+    The outputs of an image are written beside the repository's files.  At the
+    end those of the quanta that succeeded enter the registry in one
+    transaction, with which their files move into place.  So an image costs
+    one registry write, and a failure leaves nothing half-written.  The
+    identifiers of the outputs follow from dataset type, run and data ID: of
+    two processes that run the same image the first one registers its outputs,
+    and the other one discards its own.
+
+    The metadata datasets are those of pipe_base.  Its log datasets are left
+    out: what a task logs goes to the process's own log, for failures, too.
     """
 
     def __init__(
@@ -75,27 +86,39 @@ class QuantumRunner:
         repository: ResourcePathExpression,
         pipeline_graph: PipelineGraph,
         *,
-        output_run: str,
         inputs: Sequence[str],
+        persist: Collection[str] | None = None,
+        publish: Collection[str] = (),
         calibration_store: ArrayStore | None = None,
         cache_bytes: int = 50_000_000,
     ) -> None:
-        self._config = ButlerConfig(repository)
-        self._butler = Butler.from_config(self._config, writeable=True)
-        pipeline_graph.resolve(self._butler.registry)
-        self._output_run = output_run
-        self._inputs = list(inputs)
+        config = ButlerConfig(repository)
+        # Two clients: with SQLite, one that may write locks out all others
+        # even when it reads.
+        self._reader = Butler.from_config(config, writeable=False)
+        self._writer = Butler.from_config(config, writeable=True)
+        pipeline_graph.resolve(self._reader.registry)
+        self._unwritten = _choose_unwritten(pipeline_graph, persist) | log_types(pipeline_graph)
+        self._graph = pipeline_graph
+        self._detector_stage, self._exposure_stage = (
+            Stage(pipeline_graph, labels, unwritten=self._unwritten, publish=frozenset(publish))
+            for labels in (detector_labels(pipeline_graph), exposure_labels(pipeline_graph))
+        )
+        self._check_published(publish)
+        self._images = ImageFinder(self._reader)
+        self._inputs = InputFinder(self._reader, inputs)
+        self._factory = WarmTaskFactory(
+            pipeline_graph, self._reader, inputs=inputs, calibration_store=calibration_store
+        )
         self._calibrations = DatasetCache(cache_bytes)
-        self._calibration_store = calibration_store
-        per_detector = [
-            label for label, node in pipeline_graph.tasks.items() if "detector" in node.dimensions
-        ]
-        self._pipeline_graph = pipeline_graph
-        self._subsets: dict[tuple[str, ...], PipelineGraph] = {}
-        self._detector_tasks = self._subset(per_detector)
-        self._exposure_tasks = self._subset(set(pipeline_graph.tasks) - set(per_detector))
+        self._calibration_types = calibration_types(pipeline_graph)
+        self._staging = StagingArea(
+            self._writer, (node.dataset_type for node in pipeline_graph.dataset_types.values())
+        )
+        self._has_garbage = False
+        self._finalizer = weakref.finalize(self, _close, self._reader, self._writer)
 
-    def run_detector(self, *, instrument: str, exposure: int, detector: int) -> ImageReport:
+    def run_detector(self, *, instrument: str, exposure: int, detector: int, output_run: str) -> ImageReport:
         """Run the tasks that are defined on a detector, for one of them.
 
         Parameters
@@ -106,15 +129,24 @@ class QuantumRunner:
             Butler ``exposure``.
         detector
             Butler ``detector``.
+        output_run
+            RUN collection for the outputs, which `prepare_output_run` made.
 
         Returns
         -------
         report
             Outcome of each quantum.  A task's failure is reported, not raised.
-        """
-        return self._run(self._detector_tasks, instrument, exposure, detector)
 
-    def run_exposure(self, *, instrument: str, exposure: int) -> ImageReport:
+        Raises
+        ------
+        lsst.daf.butler.DataIdError
+            Raised if the repository knows no such exposure or detector.
+        """
+        return self._run(self._detector_stage, instrument, exposure, detector, output_run, [output_run])
+
+    def run_exposure(
+        self, *, instrument: str, exposure: int, output_run: str, detector_runs: Sequence[str] = ()
+    ) -> ImageReport:
         """Run the tasks that gather the detectors of an exposure.
 
         Parameters
@@ -123,232 +155,159 @@ class QuantumRunner:
             Butler ``instrument``.
         exposure
             Butler ``exposure``.
+        output_run
+            RUN collection for the outputs.
+        detector_runs
+            Collections with the detectors' outputs.  The default is the output
+            run.
 
         Returns
         -------
         report
             Outcome of each quantum.  They use the detectors whose outputs are
-            in the output run.
+            there.
+
+        Raises
+        ------
+        lsst.daf.butler.DataIdError
+            Raised if the repository knows no such exposure.
         """
-        return self._run(self._exposure_tasks, instrument, exposure, None)
+        runs = list(detector_runs) or [output_run]
+        return self._run(self._exposure_stage, instrument, exposure, None, output_run, runs)
 
-    def _subset(self, labels: Iterable[str]) -> PipelineGraph:
-        """Return the pipeline with some of its tasks, made once."""
-        key = tuple(sorted(labels))
-        if key not in self._subsets:
-            self._subsets[key] = subset(self._pipeline_graph, key, self._butler.registry)
-        return self._subsets[key]
+    def warm(self, detectors: Iterable[int], instrument: str) -> None:
+        """Do what the first image would wait for.
 
-    def _run(self, graph: PipelineGraph, instrument: str, exposure: int, detector: int | None) -> ImageReport:
-        begin = time.monotonic()
-        image = ImageId.find(self._butler, instrument=instrument, exposure=exposure, detector=detector)
-        done, remaining = self._triage(graph, image)
-        if remaining:
-            done += self._run_tasks(self._subset(remaining), image)
-            # What reads and writes images leaves cycles of references to them,
-            # gigabytes before the collector would notice.
-            gc.collect()
-        order = {label: position for position, label in enumerate(graph.tasks)}
-        done.sort(key=lambda outcome: order[outcome.task])
-        overhead = time.monotonic() - begin - sum(outcome.seconds for outcome in done)
-        return ImageReport(instrument, exposure, detector, tuple(done), overhead)
+        Parameters
+        ----------
+        detectors
+            Butler ``detector`` values that are expected.
+        instrument
+            Butler ``instrument``.
 
-    def _triage(self, graph: PipelineGraph, image: ImageId) -> tuple[list[QuantumOutcome], list[str]]:
-        """Tell the tasks that need not or cannot run from those to run."""
-        done = []
-        remaining = []
-        for label, node in graph.tasks.items():
-            if image.visit is None and "visit" in node.dimensions:
-                reason = f"exposure {image.exposure} has no visit: its header has no pointing"
-                done.append(QuantumOutcome(label, QuantumStatus.NOT_APPLICABLE, reason=reason))
-            elif self._has_run(node, image):
-                done.append(QuantumOutcome(label, QuantumStatus.EXISTED))
-            else:
-                remaining.append(label)
-        return done, remaining
-
-    def _has_run(self, node: TaskNode, image: ImageId) -> bool:
-        data_id = image.data_id.subset(node.dimensions)
-        dataset_type = node.metadata_output.dataset_type_name
-        return self._butler.find_dataset(dataset_type, data_id, collections=[self._output_run]) is not None
-
-    def _run_tasks(self, graph: PipelineGraph, image: ImageId) -> list[QuantumOutcome]:
-        try:
-            quantum_graph = self._build_quantum_graph(graph, image)
-        except (LookupError, FileNotFoundError, QuantumGraphBuilderError) as err:
-            return _all_blocked(graph, f"{image}: {err}")
-        quanta = quantum_graph.build_execution_quanta()
-        butler = self._make_quantum_butler(quantum_graph, quanta)
-        try:
-            outcomes, written = self._execute_all(quantum_graph, quanta, butler, image)
-            self._butler.transfer_from(butler, written, transfer="auto", skip_missing=True)
-        finally:
-            butler.close()
-        return outcomes
-
-    def _execute_all(
-        self,
-        quantum_graph: PredictedQuantumGraph,
-        quanta: Mapping[uuid.UUID, Quantum],
-        butler: LimitedButler,
-        image: ImageId,
-    ) -> tuple[list[QuantumOutcome], list[DatasetRef]]:
-        """Execute the quanta in order; return outcomes and what to register.
-
-        The outputs of a quantum that failed are removed.
+        Notes
+        -----
+        Constructs all tasks and asks the repository for the calibrations of
+        these detectors.  The calibration images themselves are read with the
+        first image.
         """
-        graph = quantum_graph.pipeline_graph
-        caching = ReadThroughButler(
-            butler,
-            calibrations=self._calibrations,
-            calibration_types=calibration_types(graph),
-            intermediates=intermediates(graph),
-            shared_intermediates=read_only_intermediates(graph),
-        )
-        factory = WarmTaskFactory(self._calibration_store)
-        executor = SingleQuantumExecutor(
-            butler=caching, task_factory=factory, assume_no_existing_outputs=True
-        )
-        by_task = {
-            label: next(iter(ids.values())) for label, ids in quantum_graph.quanta_by_task.items() if ids
+        self._factory.construct(self._graph.tasks)
+        dataset_types = {
+            planned.name: planned.dataset_type
+            for stage in (self._detector_stage, self._exposure_stage)
+            for plan in stage.plans.values()
+            for planned in plan.inputs
+            if planned.source is InputSource.CALIBRATION
         }
-        outcomes: dict[str, QuantumOutcome] = {}
-        written: list[DatasetRef] = []
-        for label, node in graph.tasks.items():
-            causes = [task for task in upstream_tasks(graph, label) if not outcomes[task].produced]
-            if causes:
-                outcomes[label] = QuantumOutcome(
-                    label, QuantumStatus.BLOCKED, reason=f"{image}: {causes[0]} did not succeed"
-                )
-                continue
-            if label not in by_task:
-                reason = f"{image}: no dataset {', '.join(self._missing_inputs(graph, label, image))}"
-                outcomes[label] = QuantumOutcome(label, QuantumStatus.FAILED, reason=reason)
-                continue
-            quantum = quanta[by_task[label]]
-            outcomes[label] = _execute(executor, factory, node, quantum, by_task[label], image)
-            refs = [ref for refs in quantum.outputs.values() for ref in refs]
-            if outcomes[label].status is QuantumStatus.FAILED:
-                caching.pruneDatasets(refs, disassociate=False, unstore=True, purge=False)
-            else:
-                written += [ref for ref, stored in caching.stored_many(refs).items() if stored]
-        return list(outcomes.values()), written
+        self._inputs.calibrations.load(dataset_types.values(), instrument, list(detectors))
 
-    def _missing_inputs(self, graph: PipelineGraph, label: str, image: ImageId) -> list[str]:
-        """Return the names of a task's overall inputs that do not exist."""
-        names = [edge.parent_dataset_type_name for edge in graph.tasks[label].inputs.values()]
-        return [
-            name
-            for name in names
-            if graph.producer_of(name) is None
-            and self._butler.find_dataset(
-                name,
-                image.data_id.subset(graph.dataset_types[name].dimensions),
-                collections=[self._output_run, *self._inputs],
+    def refresh(self) -> None:
+        """Look again at what may have changed in the repository.
+
+        Notes
+        -----
+        To be called from time to time: new calibrations, and changes of the
+        input collections, are seen from then on.
+        """
+        self._reader.registry.refresh()
+        self._images.forget()
+        self._inputs.calibrations.refresh()
+
+    def collect_garbage(self) -> None:
+        """Free the memory that the last image held.
+
+        Notes
+        -----
+        What reads and writes images leaves cycles of references to them,
+        gigabytes before the collector would notice.  Collecting takes tens of
+        milliseconds, so it is best done when the report is on its way; the
+        next image does it otherwise.
+        """
+        if self._has_garbage:
+            gc.collect()
+            self._has_garbage = False
+
+    def close(self) -> None:
+        """Close the connections to the repository."""
+        self._finalizer()
+
+    def _check_published(self, publish: Collection[str]) -> None:
+        outputs = self._detector_stage.output_types | self._exposure_stage.output_types
+        if unknown := set(publish) - outputs:
+            raise ValueError(
+                f"Cannot publish {', '.join(sorted(unknown))}: expected names of outputs, which are "
+                f"{', '.join(sorted(outputs))}."
             )
-            is None
-        ]
 
-    def _build_quantum_graph(self, graph: PipelineGraph, image: ImageId) -> PredictedQuantumGraph:
-        inputs: dict[str, dict[str, list[DatasetRef]]] = {}
-        data_ids: dict[DimensionGroup, DataCoordinate] = {}
-        for label, node in graph.tasks.items():
-            data_ids[node.dimensions] = image.data_id.subset(node.dimensions)
-            for edge in [*node.iter_all_inputs(), *node.iter_all_outputs()]:
-                dimensions = graph.dataset_types[edge.parent_dataset_type_name].dimensions
-                if dimensions <= image.data_id.dimensions:
-                    data_ids[dimensions] = image.data_id.subset(dimensions)
-            if image.detector is None:
-                for edge in node.inputs.values():
-                    dataset_type = graph.dataset_types[edge.parent_dataset_type_name]
-                    if "detector" not in dataset_type.dimensions:
-                        continue
-                    refs = self._find_detectors(dataset_type.name, image)
-                    inputs.setdefault(label, {})[edge.connection_name] = refs
-                    data_ids[dataset_type.dimensions] = refs[0].dataId
-        builder = TrivialQuantumGraphBuilder(
-            graph,
-            self._butler,
-            data_ids=data_ids,
-            input_refs=inputs,
-            input_collections=[self._output_run, *self._inputs],
-            output_run=self._output_run,
-        )
-        return builder.finish(attach_datastore_records=True).assemble()
-
-    def _find_detectors(self, dataset_type: str, image: ImageId) -> list[DatasetRef]:
-        refs = self._butler.query_datasets(
-            dataset_type,
-            collections=[self._output_run, *self._inputs],
-            find_first=True,
-            data_id=image.data_id,
-            with_dimension_records=True,
-            explain=False,
-        )
-        if not refs:
-            raise LookupError(f"no detector has {dataset_type} in {self._output_run}")
-        return sorted(refs, key=lambda ref: ref.dataId["detector"])
-
-    def _make_quantum_butler(
-        self, quantum_graph: PredictedQuantumGraph, quanta: Mapping[uuid.UUID, Quantum]
-    ) -> QuantumBackedButler:
-        inputs: set[uuid.UUID] = set()
-        outputs: set[uuid.UUID] = set()
-        for quantum in quanta.values():
-            inputs.update(ref.id for refs in quantum.inputs.values() for ref in refs)
-            inputs.update(ref.id for ref in quantum.initInputs.values())
-            outputs.update(ref.id for refs in quantum.outputs.values() for ref in refs)
-        records = DatastoreRecordData.merge_mappings(
-            *(quantum.datastore_records for quantum in quanta.values() if quantum.datastore_records)
-        )
-        return QuantumBackedButler.from_predicted(
-            config=self._config,
-            predicted_inputs=inputs - outputs,
-            predicted_outputs=outputs,
-            dimensions=self._butler.dimensions,
-            datastore_records=records,
-            dataset_types={
-                node.name: node.dataset_type for node in quantum_graph.pipeline_graph.dataset_types.values()
-            },
+    def _run(
+        self,
+        stage: Stage,
+        instrument: str,
+        exposure: int,
+        detector: int | None,
+        output_run: str,
+        detector_runs: Sequence[str],
+    ) -> ImageReport:
+        clock = StepClock()
+        with clock.step("collect garbage"):
+            self.collect_garbage()
+        with clock.step("find image"):
+            image = self._images.find(instrument=instrument, exposure=exposure, detector=detector)
+        with clock.step("look up outputs"):
+            run = ImageRun(stage, image, output_run, detector_runs, self._reader, clock)
+            labels = run.triage()
+        butler = self._execute(run, labels) if labels else None
+        with clock.step("publish"):
+            published = run.publish(butler)
+        outcomes = tuple(run.outcomes[label] for label in stage.plans)
+        steps = clock.finish()
+        return ImageReport(
+            instrument,
+            exposure,
+            detector,
+            outcomes,
+            overhead_seconds=sum(steps.values()) - sum(outcome.seconds for outcome in outcomes),
+            published=published,
+            detectors=tuple(sorted(run.detectors)),
+            steps=steps,
         )
 
-
-def _execute(
-    executor: SingleQuantumExecutor,
-    factory: WarmTaskFactory,
-    node: TaskNode,
-    quantum: Quantum,
-    quantum_id: uuid.UUID,
-    image: ImageId,
-) -> QuantumOutcome:
-    """Execute one quantum and tell what became of it.
-
-    Whatever a task raises is the outcome of its quantum: no exception of one
-    image may stop the others.
-    """
-    begin = time.monotonic()
-    try:
-        executor.execute(node, quantum, quantum_id)
-    except Exception as err:
-        _LOG.debug("%s failed for %s.", node.label, image, exc_info=True)
-        reason = f"{image}: {type(err).__name__}: {err}"
-        return QuantumOutcome(node.label, QuantumStatus.FAILED, time.monotonic() - begin, reason)
-    finally:
-        early_exit = factory.take_exit()
-    seconds = time.monotonic() - begin
-    if early_exit is None:
-        return QuantumOutcome(node.label, QuantumStatus.SUCCEEDED, seconds)
-    unusable = isinstance(early_exit, UnprocessableDataError)
-    status = QuantumStatus.FAILED if unusable else QuantumStatus.NO_WORK
-    return QuantumOutcome(node.label, status, seconds, f"{image}: {type(early_exit).__name__}: {early_exit}")
+    def _execute(self, run: ImageRun, labels: Sequence[str]) -> ImageButler:
+        """Run tasks, and register what they wrote."""
+        butler = ImageButler(
+            self._reader,
+            self._staging,
+            calibrations=self._calibrations,
+            calibration_types=self._calibration_types,
+            kept=run.stage.kept,
+            shared=run.stage.shared,
+            unwritten=run.stage.unwritten,
+            existing=run.existing,
+        )
+        try:
+            for label in labels:
+                run.execute(label, finder=self._inputs, butler=butler, factory=self._factory)
+            with run.clock.step("registration"):
+                self._staging.register(butler.written)
+        finally:
+            with run.clock.step("clear staging area"):
+                self._staging.clear()
+            self._has_garbage = butler.handled_images
+        return butler
 
 
-def _all_blocked(graph: PipelineGraph, reason: str) -> list[QuantumOutcome]:
-    """Outcomes of an image for which no quantum graph could be built: the
-    first task failed, the others wait for it.
-    """
-    first, *others = graph.tasks
-    return [
-        QuantumOutcome(first, QuantumStatus.FAILED, reason=reason),
-        *(QuantumOutcome(label, QuantumStatus.BLOCKED, reason=reason) for label in others),
-    ]
+def _choose_unwritten(graph: PipelineGraph, persist: Collection[str] | None) -> frozenset[str]:
+    known = intermediates(graph)
+    if persist is None:
+        return frozenset()
+    if unknown := set(persist) - known:
+        raise ValueError(
+            f"Cannot choose whether to write {', '.join(sorted(unknown))}: expected names of "
+            f"intermediates, which are {', '.join(sorted(known)) or 'none'}."
+        )
+    return known - frozenset(persist)
+
+
+def _close(*butlers: Butler) -> None:
+    for butler in butlers:
+        butler.close()

@@ -12,13 +12,16 @@ import logging
 import click
 
 from ._demo import demo
+from ._distribute import distribute
 from ._gaps import gaps
 from ._ingest import ingest
 from ._repo import repo
 from ._reprocess import reprocess
 from ._run import run
 from ._simulate import simulate
+from ._up import up
 from ._warm_up import warm_up
+from ._work import work
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -34,10 +37,13 @@ def main(*, verbose: bool) -> None:
 
 
 main.add_command(demo)
+main.add_command(distribute)
 main.add_command(gaps)
 main.add_command(ingest)
 main.add_command(repo)
 main.add_command(reprocess)
 main.add_command(run)
 main.add_command(simulate)
+main.add_command(up)
 main.add_command(warm_up)
+main.add_command(work)

@@ -45,6 +45,9 @@ _FILE_PATTERN = r"\.fits(\.fz)?$"
 class IngestReport:
     """What an ingest did."""
 
+    files: dict[str, DatasetRef]
+    """Raw by file, for each file that was ingested or was there before."""
+
     ingested: list[DatasetRef]
     """Raws that this call added."""
 
@@ -106,9 +109,11 @@ def ingest_raws(
     by_exposure: dict[tuple[str, int], list[tuple[ResourcePath, ObservationInfo]]] = defaultdict(list)
     for path in ResourcePath.findFileResources(paths, _FILE_PATTERN):
         try:
-            obs_info = translate_header(read_raw_metadata(path.ospath), filename=str(path))
+            with path.as_local() as local:
+                metadata = read_raw_metadata(local.ospath)
+            obs_info = translate_header(metadata, filename=str(path))
             record = make_exposure_record(obs_info, butler.dimensions)
-        except (HeaderError, RawFileError, RawMetadataError) as err:
+        except (HeaderError, RawFileError, RawMetadataError, FileNotFoundError) as err:
             failures[str(path)] = str(err)
         else:
             key = (record.instrument, record.id)
@@ -117,21 +122,23 @@ def ingest_raws(
         if on_file is not None:
             on_file(path)
 
+    refs: dict[str, DatasetRef] = {}
     ingested: list[DatasetRef] = []
     existing: list[DatasetRef] = []
     exposures: list[DimensionRecord] = []
     for key, record in records.items():
         files = by_exposure[key]
         try:
-            new, old = _ingest_exposure(butler, record, files, run=run, transfer=transfer)
+            found, new = _ingest_exposure(butler, record, files, run=run, transfer=transfer)
         except (LookupError, ValueError, OSError) as err:
             failures.update((str(path), str(err)) for path, _ in files)
             continue
         exposures.append(record)
+        refs |= found
         ingested += new
-        existing += old
+        existing += [ref for ref in found.values() if ref not in new]
     visits = define_visits(butler, exposures) if define else []
-    return IngestReport(ingested, existing, exposures, visits, failures)
+    return IngestReport(refs, ingested, existing, exposures, visits, failures)
 
 
 def _ingest_exposure(
@@ -141,8 +148,10 @@ def _ingest_exposure(
     *,
     run: str | None,
     transfer: str,
-) -> tuple[list[DatasetRef], list[DatasetRef]]:
-    """Register an exposure and ingest its files; return new and old raws."""
+) -> tuple[dict[str, DatasetRef], list[DatasetRef]]:
+    """Register an exposure and ingest its files; return raw by file, and which
+    are new.
+    """
     first = files[0][1]
     instrument = Instrument.fromName(record.instrument, butler.registry)
     if run is None:
@@ -165,4 +174,4 @@ def _ingest_exposure(
     stored = butler.stored_many(datasets)
     new = [ref for ref in datasets if not stored[ref]]
     butler.ingest(*(datasets[ref] for ref in new), transfer=transfer)
-    return new, [ref for ref in datasets if stored[ref]]
+    return {str(file.path): ref for ref, file in datasets.items()}, new

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, SkyCoord
+from sqlalchemy.exc import IntegrityError
 
 from lsst.daf.butler import Butler, DimensionRecord, Timespan
+from lsst.daf.butler.registry import ConflictingDefinitionError
 from lsst.ra.pipe.camera import load_camera
 from lsst.sphgeom import ConvexPolygon, LonLat, UnitVector3d
 
@@ -51,13 +53,25 @@ def define_visits(butler: Butler, exposures: Iterable[DimensionRecord]) -> list[
     for exposure in exposures:
         if exposure.tracking_ra is None or exposure.sky_angle is None:
             continue
-        if butler.query_dimension_records(
-            "visit", instrument=exposure.instrument, visit=exposure.id, explain=False
-        ):
+        if _has_visit(butler, exposure):
             continue
-        _insert_visit(butler, exposure)
-        added.append(exposure.id)
+        try:
+            _insert_visit(butler, exposure)
+        except (IntegrityError, ConflictingDefinitionError):
+            # Another process, with another detector of it, was faster.
+            if not _has_visit(butler, exposure):
+                raise
+        else:
+            added.append(exposure.id)
     return added
+
+
+def _has_visit(butler: Butler, exposure: DimensionRecord) -> bool:
+    return bool(
+        butler.query_dimension_records(
+            "visit", instrument=exposure.instrument, visit=exposure.id, explain=False
+        )
+    )
 
 
 def _insert_visit(butler: Butler, exposure: DimensionRecord) -> None:

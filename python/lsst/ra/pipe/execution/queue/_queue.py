@@ -187,7 +187,8 @@ class JobQueue:
     """
 
     def __init__(self, client: redis.Redis, settings: QueueSettings | None = None) -> None:
-        self.client = client
+        # redis-py annotates its answers for all its modes at once.
+        self.client: Any = client
         self.settings = settings or QueueSettings()
         self._script = client.register_script(_SCRIPT)
 
@@ -488,7 +489,7 @@ def _entry_time(entry: str) -> float:
     return int(entry.partition("-")[0]) / 1e3
 
 
-def _iterate(client: redis.Redis, stream: str, size: int = 500) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+def _iterate(client: Any, stream: str, size: int = 500) -> Iterator[tuple[str, dict[bytes, bytes]]]:
     """Yield all entries of a stream."""
     begin = "-"
     while entries := client.xrange(stream, min=begin, count=size):

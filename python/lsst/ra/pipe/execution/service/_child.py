@@ -1,0 +1,261 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("Child", "ChildDiedError")
+
+import contextlib
+import ctypes
+import faulthandler
+import json
+import logging
+import multiprocessing
+import os
+import pathlib
+import resource
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any, TextIO
+
+from ..queue import WorkerShards
+from ._messages import JobOutcome, JobRequest, JobResult
+from ._settings import ServiceSettings
+
+_LOG = logging.getLogger(__name__)
+
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""A worker is one core: parallelism comes from the detectors."""
+
+_PR_SET_PDEATHSIG = 1
+"""From ``linux/prctl.h``."""
+
+_MAX_DETAIL = 20_000
+"""Characters of a crash report that are kept."""
+
+
+class ChildDiedError(RuntimeError):
+    """The child process ended while it should have worked."""
+
+
+class Child:
+    """The warm process that executes, seen from its supervisor.
+
+    Parameters
+    ----------
+    settings
+        Settings of the service.
+    shards
+        What its worker takes: what it must be ready for.
+
+    Notes
+    -----
+    It dies with its supervisor, so that nobody goes on with work that another
+    worker has taken over.  Both speak JSON through a pipe.
+    """
+
+    def __init__(self, settings: ServiceSettings, shards: WorkerShards) -> None:
+        self._crash_report = pathlib.Path(tempfile.mkstemp(prefix="ra_pipe-crash-")[1])
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        for name in _THREAD_LIMITS:
+            os.environ.setdefault(name, "1")
+        self._process = context.Process(
+            target=_run_child,
+            args=(theirs, _without_secrets(settings), shards, str(self._crash_report), os.getpid()),
+            name="rapid-child",
+        )
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Process identifier (`int`)."""
+        assert self._process.pid is not None, "It was started."
+        return self._process.pid
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a message.
+
+        Parameters
+        ----------
+        seconds
+            Time (s) to wait at most.
+
+        Returns
+        -------
+        ready
+            Whether there is one to `receive`, or the process has died.
+        """
+        return self._connection.poll(seconds)
+
+    def receive_ready(self) -> float:
+        """Receive what the child says once it is warm.
+
+        Returns
+        -------
+        seconds
+            Time (s) that it took.
+
+        Raises
+        ------
+        ChildDiedError
+            Raised if the process has died; the message says how.
+        """
+        return float(self._receive()["ready"])
+
+    def send(self, requests: Sequence[JobRequest]) -> None:
+        """Send jobs.
+
+        Parameters
+        ----------
+        requests
+            The jobs.
+
+        Raises
+        ------
+        ChildDiedError
+            Raised if the process has died.
+        """
+        message = "[" + ",".join(request.model_dump_json(exclude_none=True) for request in requests) + "]"
+        try:
+            self._connection.send_bytes(message.encode())
+        except OSError as err:
+            raise ChildDiedError(self._how_it_died()) from err
+
+    def receive_results(self) -> list[JobResult]:
+        """Receive what became of the jobs.
+
+        Raises
+        ------
+        ChildDiedError
+            Raised if the process has died; the message says how.
+        """
+        return [JobResult.model_validate(one) for one in self._receive()["results"]]
+
+    def kill(self, *, trace: bool = False) -> str:
+        """End the process, whatever it does.
+
+        Parameters
+        ----------
+        trace
+            Whether it shall say first where it is.
+
+        Returns
+        -------
+        detail
+            Tracebacks of its threads, if it could say so.
+        """
+        if trace and self._process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR1)
+            _wait_for_text(self._crash_report, seconds=1.0)
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        return self._take_report()
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            message: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError) as err:
+            raise ChildDiedError(self._how_it_died()) from err
+        return message
+
+    def _how_it_died(self) -> str:
+        self._process.join(5.0)
+        code = self._process.exitcode
+        if code is None:
+            return "the process that executes closed its pipe"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = ", as when the machine is out of memory" if -code == signal.SIGKILL else ""
+            return f"the process that executes was killed by {name}{hint}"
+        return f"the process that executes ended with exit code {code}"
+
+    def _take_report(self) -> str:
+        report = self._crash_report.read_text(errors="replace")[-_MAX_DETAIL:]
+        self._crash_report.unlink(missing_ok=True)
+        return report
+
+
+def _without_secrets(settings: ServiceSettings) -> str:
+    return settings.model_dump_json(exclude={"bucket_secret", "source"})
+
+
+def _wait_for_text(path: pathlib.Path, *, seconds: float) -> None:
+    """Wait until a file has grown and grows no more."""
+    end = time.monotonic() + seconds
+    size = -1
+    while time.monotonic() < end:
+        now = path.stat().st_size
+        if now == size and now > 0:
+            return
+        size = now
+        time.sleep(0.02)
+
+
+def _run_child(
+    connection: Connection, settings_json: str, shards: WorkerShards, crash_report: str, parent: int
+) -> None:
+    """Be the process that executes."""
+    begin = time.monotonic()
+    _die_with(parent)
+    # The supervisor decides when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with open(crash_report, "w") as report, contextlib.suppress(EOFError, BrokenPipeError):
+        faulthandler.enable(report)
+        faulthandler.register(signal.SIGUSR1, report)
+        settings = ServiceSettings.model_validate_json(settings_json)
+        _limit_memory(settings.memory_limit_bytes)
+        _serve(connection, settings, shards, begin, report)
+
+
+def _serve(
+    connection: Connection, settings: ServiceSettings, shards: WorkerShards, begin: float, report: TextIO
+) -> None:
+    """Get ready, then do jobs until the supervisor closes the pipe."""
+    # The imports of the handler are the slow ones.
+    from ._handler import JobHandler
+
+    try:
+        handler = JobHandler(settings, shards)
+        handler.warm()
+    except Exception:
+        # Whatever it is, the supervisor tells it.
+        report.write(traceback.format_exc())
+        raise
+    connection.send_bytes(json.dumps({"ready": time.monotonic() - begin}).encode())
+    while True:
+        requests = [JobRequest.model_validate(one) for one in json.loads(connection.recv_bytes())]
+        try:
+            results = handler.handle(requests)
+        except Exception as err:
+            # Whatever a job raises is the outcome of its attempt.
+            reason = f"{requests[0].job.key}: {type(err).__name__}: {err}"
+            failed = JobResult(outcome=JobOutcome.FAILED, reason=reason, detail=traceback.format_exc())
+            results = [failed] * len(requests)
+        answer = ",".join(result.model_dump_json(exclude_none=True) for result in results)
+        connection.send_bytes(f'{{"results": [{answer}]}}'.encode())
+        handler.clean_up()
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its supervisor dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _limit_memory(limit: int) -> None:
+    """Limit what this process may allocate."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

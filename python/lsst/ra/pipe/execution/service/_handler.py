@@ -1,0 +1,109 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("JobHandler",)
+
+import gc
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+from lsst.daf.butler import Butler
+from lsst.ra.pipe.camera.calibrations import ArrayStore
+
+from ..dispatch import ExposureCatalog
+from ..queue import JobKind, WorkerShards, shard_of
+from ._ingest import dispatch_again, ingest_files
+from ._messages import JobRequest, JobResult
+from ._planner import JobPlanner
+from ._rule_runner import RuleRunner, call_function
+from ._settings import ServiceSettings
+
+
+class JobHandler:
+    """Does the jobs, in the child process of a worker.
+
+    Parameters
+    ----------
+    settings
+        Settings of the service.
+    shards
+        What the worker takes; of the detectors in its own shards the
+        calibrations are loaded first.
+    """
+
+    def __init__(self, settings: ServiceSettings, shards: WorkerShards) -> None:
+        self._settings = settings
+        self._shards = shards
+        self._butler = Butler.from_config(settings.repository, writeable=True)
+        self._catalog = ExposureCatalog(self._butler)
+        # The distributor has checked what the rules name.
+        self._tables = settings.load_dispatch(check=False)
+        self._planner = JobPlanner(self._catalog, self._tables, settings.queue)
+        self._temporary = tempfile.TemporaryDirectory(prefix="ra_pipe-calibrations-")
+        directory = settings.calibration_directory or pathlib.Path(self._temporary.name)
+        self._store = ArrayStore(directory, max_bytes=settings.calibration_bytes)
+        self._runners: dict[tuple[str, str], RuleRunner] = {}
+
+    def warm(self) -> None:
+        """Build the pipelines of all rules, and load calibrations."""
+        for instrument, table in self._tables.items():
+            own = self._own_detectors(instrument)
+            for rule in table.rules:
+                if rule.pipeline is not None and "images" in self._shards.pools:
+                    self._runner(instrument, rule.name).warm(own, seconds=self._settings.warm_seconds)
+        # What is here now stays; collecting garbage need not look at it again.
+        gc.collect()
+        gc.freeze()
+
+    def handle(self, requests: Sequence[JobRequest]) -> list[JobResult]:
+        """Do a batch of jobs.
+
+        Parameters
+        ----------
+        requests
+            The jobs; several only of kind ``ingest``.
+        """
+        if requests[0].job.kind is JobKind.INGEST:
+            return ingest_files(
+                requests, butler=self._butler, planner=self._planner, transfer=self._settings.transfer
+            )
+        return [self._handle_one(request) for request in requests]
+
+    def clean_up(self) -> None:
+        """Free memory, after the results are on their way."""
+        for runner in self._runners.values():
+            runner.collect_garbage()
+
+    def _handle_one(self, request: JobRequest) -> JobResult:
+        job = request.job
+        if job.kind is JobKind.DISPATCH:
+            return dispatch_again(request, planner=self._planner)
+        assert job.instrument is not None, "Set by the planner."
+        assert job.rule is not None, "Set by the planner."
+        rule = self._tables[job.instrument].rule(job.rule)
+        if rule.function is not None:
+            return call_function(rule.function, job, butler=self._butler)
+        return self._runner(job.instrument, job.rule).run(request)
+
+    def _own_detectors(self, instrument: str) -> list[int]:
+        n_shards = self._settings.queue.n_shards
+        detectors = sorted(self._catalog.detectors(instrument))
+        return [number for number in detectors if shard_of(number, n_shards) in self._shards.own]
+
+    def _runner(self, instrument: str, rule_name: str) -> RuleRunner:
+        key = (instrument, rule_name)
+        if key not in self._runners:
+            self._runners[key] = RuleRunner(
+                self._settings.repository,
+                instrument=instrument,
+                rule=self._tables[instrument].rule(rule_name),
+                inputs=self._settings.input_collections(instrument),
+                refresh_seconds=self._settings.refresh_seconds,
+                calibration_store=self._store,
+            )
+        return self._runners[key]

@@ -1,0 +1,198 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("RuleRunner", "call_function")
+
+import time
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lsst.daf.butler import Butler
+from lsst.daf.butler.registry import DataIdError
+from lsst.pipe.base import Pipeline
+from lsst.ra.pipe.camera.calibrations import ArrayStore
+
+from .._outcome import ImageReport, QuantumStatus
+from .._output_run import prepare_output_run, register_late_run
+from .._runner import QuantumRunner
+from ..dispatch import Rule, import_function
+from ..queue import Job
+from ._messages import JobOutcome, JobRequest, JobResult, QuantumReport
+
+
+class RuleRunner:
+    """Runs the pipeline of one dispatch rule, for images of one instrument.
+
+    Parameters
+    ----------
+    repository
+        Root, configuration file or alias of the Butler repository.
+    instrument
+        Butler ``instrument``.
+    rule
+        The rule, which names a pipeline.
+    inputs
+        Collections to read from.
+    refresh_seconds
+        Time (s) after which to look whether those have changed.
+    calibration_store
+        Where the tasks keep calibration images.
+
+    Notes
+    -----
+    The outputs go to the RUN collection ``<instrument>/rapid/<day_obs>/<digest
+    of configs, packages and input collections>``, which the CHAINED collection
+    ``<instrument>/rapid`` shows.  They are written once: an image whose outputs
+    are there is done already.
+    """
+
+    def __init__(
+        self,
+        repository: str,
+        *,
+        instrument: str,
+        rule: Rule,
+        inputs: Sequence[str],
+        refresh_seconds: float,
+        calibration_store: ArrayStore | None = None,
+    ) -> None:
+        assert rule.pipeline is not None, "Rules with functions are not run here."
+        self._instrument = instrument
+        self._inputs = tuple(inputs)
+        self._refresh_seconds = refresh_seconds
+        self._chain = f"{instrument}/rapid"
+        self._butler = Butler.from_config(repository, writeable=True)
+        self._graph = Pipeline.from_uri(rule.pipeline).to_graph(registry=self._butler.registry)
+        self._graph.register_dataset_types(self._butler)
+        self._runner = QuantumRunner(
+            repository,
+            self._graph,
+            inputs=inputs,
+            persist=rule.persist,
+            publish=rule.publish,
+            calibration_store=calibration_store,
+        )
+        self._runs: dict[int, str] = {}
+        self._refreshed = time.monotonic()
+
+    def warm(self, detectors: Iterable[int], *, seconds: float) -> None:
+        """Do what the first image would otherwise wait for.
+
+        Parameters
+        ----------
+        detectors
+            Detectors to load the calibrations of.
+        seconds
+            Time (s) after which no further detector is loaded.
+        """
+        self._runner.warm(detectors, self._instrument)
+
+    def run(self, request: JobRequest) -> JobResult:
+        """Run a job on a detector, or on an exposure.
+
+        Parameters
+        ----------
+        request
+            The job.
+        """
+        job = request.job
+        assert job.day_obs is not None, "Set by the planner."
+        assert job.exposure is not None, "Set by the planner."
+        try:
+            run = self._output_run(job.day_obs)
+            if job.detector is not None:
+                report = self._runner.run_detector(
+                    instrument=self._instrument, exposure=job.exposure, detector=job.detector, output_run=run
+                )
+            else:
+                run, report = self._gather(job.exposure, run, request.generation)
+        except DataIdError as err:
+            return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
+        return _to_result(report, run)
+
+    def collect_garbage(self) -> None:
+        """Free the memory of the last image."""
+        self._runner.collect_garbage()
+
+    def _gather(self, exposure: int, run: str, generation: int) -> tuple[str, ImageReport]:
+        """Gather an exposure; once more, into a run of its own, if it was."""
+        report = self._runner.run_exposure(instrument=self._instrument, exposure=exposure, output_run=run)
+        if generation == 0 or any(one.status is not QuantumStatus.EXISTED for one in report.outcomes):
+            return run, report
+        late_run = register_late_run(self._butler, run, generation, chain=self._chain)
+        report = self._runner.run_exposure(
+            instrument=self._instrument, exposure=exposure, output_run=late_run, detector_runs=[run]
+        )
+        return late_run, report
+
+    def _output_run(self, day_obs: int) -> str:
+        if time.monotonic() - self._refreshed > self._refresh_seconds:
+            self._runner.refresh()
+            self._runs.clear()
+            self._refreshed = time.monotonic()
+        if day_obs not in self._runs:
+            self._runs[day_obs] = prepare_output_run(
+                self._butler,
+                self._graph,
+                parent=f"{self._chain}/{day_obs}",
+                chain=self._chain,
+                inputs=self._inputs,
+            )
+        return self._runs[day_obs]
+
+
+def call_function(name: str, job: Job, *, butler: Butler) -> JobResult:
+    """Call the function that a rule names.
+
+    Parameters
+    ----------
+    name
+        The function, as ``package.module:name``; it is called with the keywords
+        ``butler``, ``instrument``, ``exposure`` and ``detector``, and may return
+        a mapping of what is to be published.
+    job
+        The job, on a detector.
+    butler
+        Client of the repository.
+
+    Notes
+    -----
+    Whatever it raises is the outcome of the attempt.
+    """
+    function = import_function(name)
+    try:
+        published = function(
+            butler=butler, instrument=job.instrument, exposure=job.exposure, detector=job.detector
+        )
+    except Exception as err:  # A function of the users' may raise anything.
+        reason = f"{job.key}: {type(err).__name__}: {err}"
+        return JobResult(outcome=JobOutcome.FAILED, reason=reason, detail=traceback.format_exc())
+    content: dict[str, Any] = {name: dict(published)} if isinstance(published, Mapping) else {}
+    return JobResult(outcome=JobOutcome.DONE, published=content)
+
+
+def _to_result(report: ImageReport, run: str) -> JobResult:
+    failure = report.first_failure
+    outcome = JobOutcome.DONE
+    if report.missing_input:
+        outcome = JobOutcome.NOT_READY
+    elif report.failed:
+        outcome = JobOutcome.FAILED
+    return JobResult(
+        outcome=outcome,
+        reason=failure.reason if failure is not None else "",
+        detail=failure.detail if failure is not None else "",
+        run=run,
+        quanta=tuple(
+            QuantumReport(task=one.task, status=one.status, seconds=one.seconds, reason=one.reason)
+            for one in report.outcomes
+        ),
+        overhead_seconds=report.overhead_seconds,
+        published=dict(report.published),
+        detectors=report.detectors,
+    )

@@ -37,6 +37,9 @@ from ._work import run_worker
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1, help="With --service: files at once, at most."
 )
+@click.option(
+    "--emit", metavar="URL", help="With --service: say it here, kafka://broker:9092/topic, not to the queue."
+)
 @redis_option
 @click.option("--instrument", "instruments", multiple=True, default=("LSSTCam",), help="With --service.")
 @click.option(
@@ -52,6 +55,7 @@ def ingest(
     define_visits: bool,
     service: bool,
     batch: int,
+    emit: str | None,
     redis_url: str,
     instruments: tuple[str, ...],
     dispatch: tuple[str, ...],
@@ -74,6 +78,7 @@ def ingest(
             dispatch=dispatch,
             transfer=transfer,
             batch_size=batch,
+            emit=emit,
         )
         run_worker(settings, WorkerShards.for_ingest(), batch_size=settings.batch_size)
     else:

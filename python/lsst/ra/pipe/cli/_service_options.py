@@ -74,7 +74,9 @@ def make_settings(
     *,
     repository: str,
     redis_url: str | None,
-    instruments: tuple[str, ...], dispatch: tuple[str, ...], **others: Any
+    instruments: tuple[str, ...],
+    dispatch: tuple[str, ...],
+    **others: Any,
 ) -> ServiceSettings:
     """Make the settings of a service from options and the environment.
 

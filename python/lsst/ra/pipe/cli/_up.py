@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("LiveService", "up")
+__all__ = ("LiveService", "count_ready", "up")
 
 import logging
 import os
@@ -173,7 +173,7 @@ def up(
         was_ready = False
         while not service.stopping:
             service.watch(1.0)
-            if not was_ready and _n_ready(queue) > workers:
+            if not was_ready and count_ready(queue) > workers:
                 console.print("All workers are ready.")
                 was_ready = True
     finally:
@@ -188,6 +188,12 @@ def _given_redis_url() -> str | None:
     return str(context.params["redis_url"])
 
 
-def _n_ready(queue: JobQueue) -> int:
-    """Return the number of workers that are ready."""
+def count_ready(queue: JobQueue) -> int:
+    """Return the number of workers that are ready, that for ingest among them.
+
+    Parameters
+    ----------
+    queue
+        The queue.
+    """
     return sum(worker.facts.get("state") in ("idle", "working") for worker in read_status(queue).workers)

@@ -186,7 +186,7 @@ class Child:
 
 
 def _without_secrets(settings: ServiceSettings) -> str:
-    return settings.model_dump_json(exclude={"bucket_secret", "source"})
+    return settings.model_dump_json(exclude={"bucket_secret": True, "source": {"http_token", "file_pattern"}})
 
 
 def _wait_for_text(path: pathlib.Path, *, seconds: float) -> None:
@@ -244,7 +244,7 @@ def _serve(
             results = [failed] * len(requests)
         answer = ",".join(result.model_dump_json(exclude_none=True) for result in results)
         connection.send_bytes(f'{{"results": [{answer}]}}'.encode())
-        handler.clean_up()
+        handler.tidy_up()
 
 
 def _die_with(parent: int) -> None:

@@ -17,6 +17,7 @@ from lsst.ra.pipe.camera.calibrations import ArrayStore
 
 from ..dispatch import ExposureCatalog
 from ..queue import JobKind, WorkerShards, shard_of
+from ._emitter import KafkaEmitter
 from ._ingest import dispatch_again, ingest_files
 from ._messages import JobRequest, JobResult
 from ._planner import JobPlanner
@@ -47,6 +48,11 @@ class JobHandler:
         self._temporary = tempfile.TemporaryDirectory(prefix="ra_pipe-calibrations-")
         directory = settings.calibration_directory or pathlib.Path(self._temporary.name)
         self._store = ArrayStore(directory, max_bytes=settings.calibration_bytes)
+        self._emitter = (
+            None
+            if settings.emit is None
+            else KafkaEmitter(settings.emit, options=settings.source.kafka_options)
+        )
         self._runners: dict[tuple[str, str], RuleRunner] = {}
 
     def warm(self) -> None:
@@ -70,14 +76,18 @@ class JobHandler:
         """
         if requests[0].job.kind is JobKind.INGEST:
             return ingest_files(
-                requests, butler=self._butler, planner=self._planner, transfer=self._settings.transfer
+                requests,
+                butler=self._butler,
+                planner=self._planner,
+                transfer=self._settings.transfer,
+                emitter=self._emitter,
             )
         return [self._handle_one(request) for request in requests]
 
-    def clean_up(self) -> None:
-        """Free memory, after the results are on their way."""
+    def tidy_up(self) -> None:
+        """Do what can wait until the results are on their way."""
         for runner in self._runners.values():
-            runner.collect_garbage()
+            runner.tidy_up()
 
     def _handle_one(self, request: JobRequest) -> JobResult:
         job = request.job

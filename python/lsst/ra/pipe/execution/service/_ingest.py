@@ -17,7 +17,7 @@ from lsst.ra.pipe.repository import ingest_raws
 from lsst.resources import ResourcePath
 
 from ..events import Event, EventRejected, FileArrived, ImageIngested
-from ..queue import Job
+from ._emitter import KafkaEmitter
 from ._messages import JobOutcome, JobRequest, JobResult
 from ._planner import JobPlanner
 
@@ -45,9 +45,14 @@ def dispatch_again(request: JobRequest, *, planner: JobPlanner) -> JobResult:
 
 
 def ingest_files(
-    requests: Sequence[JobRequest], *, butler: Butler, planner: JobPlanner, transfer: str
+    requests: Sequence[JobRequest],
+    *,
+    butler: Butler,
+    planner: JobPlanner,
+    transfer: str,
+    emitter: KafkaEmitter | None = None,
 ) -> list[JobResult]:
-    """Ingest a batch of files, and plan what their images ask for.
+    """Ingest a batch of files, and say that their images are there.
 
     Parameters
     ----------
@@ -59,11 +64,18 @@ def ingest_files(
         Turns the images into jobs.
     transfer
         How the files get into the repository.
+    emitter
+        Whom to tell of the images; without one they are queued at once.
 
     Returns
     -------
     results
         One for each file; a bad one fails alone.
+
+    Raises
+    ------
+    EmitError
+        Raised if an event was not confirmed.
     """
     uris = [FileArrived.model_validate(request.job.event).uri for request in requests]
     there = [uri for uri in uris if ResourcePath(uri).exists()]
@@ -73,10 +85,29 @@ def ingest_files(
         retried = [_ingest(butler, [uri], transfer) for uri in failures]
         refs |= {uri: ref for found, _ in retried for uri, ref in found.items()}
         failures = {uri: reason for _, failed in retried for uri, reason in failed.items()}
-    return [
-        _result(request.job, uri, refs.get(uri), failures.get(uri), planner)
-        for request, uri in zip(requests, uris, strict=True)
-    ]
+    events = {uri: _make_event(ref) for uri, ref in refs.items()}
+    if emitter is not None:
+        emitter.emit(list(events.values()))
+    results = []
+    for request, uri in zip(requests, uris, strict=True):
+        if (reason := failures.get(uri)) is not None:
+            results.append(JobResult(outcome=JobOutcome.FAILED, reason=f"{uri}: {reason}"))
+        elif uri not in events:
+            results.append(JobResult(outcome=JobOutcome.NOT_READY, reason=f"{uri}: there is no such file"))
+        else:
+            planned = None if emitter else planner.plan(events[uri], times=request.job.times)
+            follow_ups = () if planned is None else (planned,)
+            results.append(JobResult(outcome=JobOutcome.DONE, run=refs[uri].run, follow_ups=follow_ups))
+    return results
+
+
+def _make_event(ref: DatasetRef) -> ImageIngested:
+    return ImageIngested(
+        instrument=str(ref.dataId["instrument"]),
+        exposure=int(ref.dataId["exposure"]),
+        detector=int(ref.dataId["detector"]),
+        ingested=datetime.datetime.now(datetime.UTC),
+    )
 
 
 def _ingest(
@@ -91,20 +122,3 @@ def _ingest(
         {uri_of[path]: ref for path, ref in report.files.items()},
         {uri_of[path]: reason for path, reason in report.failures.items()},
     )
-
-
-def _result(
-    job: Job, uri: str, ref: DatasetRef | None, failure: str | None, planner: JobPlanner
-) -> JobResult:
-    if failure is not None:
-        return JobResult(outcome=JobOutcome.FAILED, reason=f"{uri}: {failure}")
-    if ref is None:
-        return JobResult(outcome=JobOutcome.NOT_READY, reason=f"{uri}: there is no such file")
-    event = ImageIngested(
-        instrument=str(ref.dataId["instrument"]),
-        exposure=int(ref.dataId["exposure"]),
-        detector=int(ref.dataId["detector"]),
-        ingested=datetime.datetime.now(datetime.UTC),
-    )
-    planned = planner.plan(event, times=job.times)
-    return JobResult(outcome=JobOutcome.DONE, run=ref.run, follow_ups=() if planned is None else (planned,))

@@ -78,6 +78,7 @@ class RuleRunner:
             calibration_store=calibration_store,
         )
         self._runs: dict[int, str] = {}
+        self._flattened = self._flatten_inputs()
         self._refreshed = time.monotonic()
 
     def warm(self, detectors: Iterable[int], *, seconds: float) -> None:
@@ -115,9 +116,17 @@ class RuleRunner:
             return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
         return _to_result(report, run)
 
-    def collect_garbage(self) -> None:
-        """Free the memory of the last image."""
+    def tidy_up(self) -> None:
+        """Do what no image shall wait for: free the memory of the last one,
+        and look from time to time whether the inputs have changed.
+        """
         self._runner.collect_garbage()
+        if time.monotonic() - self._refreshed > self._refresh_seconds:
+            self._runner.refresh()
+            if (flattened := self._flatten_inputs()) != self._flattened:
+                self._flattened = flattened
+                self._runs.clear()
+            self._refreshed = time.monotonic()
 
     def _gather(self, exposure: int, run: str, generation: int) -> tuple[str, ImageReport]:
         """Gather an exposure; once more, into a run of its own, if it was."""
@@ -130,11 +139,10 @@ class RuleRunner:
         )
         return late_run, report
 
+    def _flatten_inputs(self) -> tuple[str, ...]:
+        return tuple(self._butler.collections.query(self._inputs, flatten_chains=True))
+
     def _output_run(self, day_obs: int) -> str:
-        if time.monotonic() - self._refreshed > self._refresh_seconds:
-            self._runner.refresh()
-            self._runs.clear()
-            self._refreshed = time.monotonic()
         if day_obs not in self._runs:
             self._runs[day_obs] = prepare_output_run(
                 self._butler,

@@ -72,6 +72,10 @@ class ServiceSettings(
     )
     """How raw files get into the repository."""
 
+    emit: str | None = None
+    """Where to say that an image was ingested, ``kafka://host:port/topic``;
+    the default is to queue the image at once."""
+
     batch_size: int = pydantic.Field(default=1, ge=1)
     """Number of files that are ingested together at most."""
 

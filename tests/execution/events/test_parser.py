@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from lsst.ra.pipe.execution.events import (
     EventParser,
     EventRejected,
@@ -118,7 +117,7 @@ def refuse(content: Any, code: RejectionCode, *words: str, **options: Any) -> No
 
 
 def test_canonical_event_is_read() -> None:
-    """This package's own event comes through as it is."""
+    """An event of the package's own comes through as it is."""
     event = parse_one(INGESTED)
     assert event == ImageIngested(instrument="LSSTCam", exposure=2026032200005, detector=94, ingested=TIME)
 

@@ -12,7 +12,6 @@ import pathlib
 import re
 
 import pytest
-
 from lsst.ra.pipe.execution.events import (
     EventParser,
     EventRejected,

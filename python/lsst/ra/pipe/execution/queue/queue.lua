@@ -21,22 +21,24 @@
 --   dead, reports      streams of what failed for good, and of what is done
 --   idle:<pool>, bell:<worker>, owners, workers    who to wake for what
 --
--- All times are milliseconds of this server's clock.
+-- All times are milliseconds of this server's clock, with decimals: thousands
+-- of jobs come in a second, and keep their order.
 
 local prefix = KEYS[1]
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + time[2] / 1000
 
 local GROUP = 'workers'
 local SILENT_WORKER = 60000
 local LATE_PAUSE = 2000
+local EXPOSURE_KEYS = {'', ':queued', ':failed', ':done', ':published'}
 
 local function name(...)
   return table.concat({prefix, ...}, ':')
 end
 
 local function ms(number)
-  return string.format('%.0f', number)
+  return string.format('%.3f', number)
 end
 
 -- Waking idle workers -------------------------------------------------------
@@ -68,7 +70,7 @@ end
 local function make_wait(key, shard, order, rank, due)
   redis.call('ZADD', name('waiting', shard), ms(due), key)
   if order == 'newest-first' then
-    redis.call('ZADD', name('newest', shard), ms(rank), key)
+    redis.call('ZADD', name('newest', shard), string.format('%.0f', rank), key)
   end
   if due <= now then wake(shard) end
 end
@@ -85,8 +87,8 @@ local function add(key, body, job, generation)
   local hash = name('job', key)
   redis.call('DEL', hash)
   redis.call('HSET', hash, 'state', 'waiting', 'entry', entry, 'shard', job.shard, 'order', job.order,
-    'rank', ms(job.rank), 'attempts', 0, 'max_attempts', job.max_attempts, 'queued', ms(now),
-    'generation', generation, 'worker', '')
+    'rank', string.format('%.0f', job.rank), 'attempts', 0, 'max_attempts', job.max_attempts,
+    'queued', ms(now), 'generation', generation, 'worker', '')
   make_wait(key, job.shard, job.order, job.rank, now)
 end
 
@@ -144,6 +146,9 @@ local function expect(gather, detector)
     redis.call('ZADD', name('gathers'), ms(now + gather.deadline_ms), gather.id)
     redis.call('ZADD', name('exposures'), ms(now), gather.id)
     redis.call('ZREMRANGEBYRANK', name('exposures'), 0, -501)
+  elseif redis.call('SCARD', exposure .. ':queued') == 0 then
+    -- It does not expire while a detector is to come.
+    for _, suffix in ipairs(EXPOSURE_KEYS) do redis.call('PERSIST', exposure .. suffix) end
   end
   redis.call('SREM', exposure .. ':failed', detector)
   -- Processed again on request: the gathering has not seen what comes.
@@ -211,23 +216,23 @@ local function settle_detector(id, detector, set)
     redis.call('ZADD', name('gathers'), ms(now), id)
     start_gather(id)
   end
-  for _, suffix in ipairs({'', ':queued', ':failed', ':done', ':published'}) do
-    redis.call('PEXPIRE', exposure .. suffix, fields[3])
+  if redis.call('SCARD', exposure .. ':queued') == 0 then
+    for _, suffix in ipairs(EXPOSURE_KEYS) do redis.call('PEXPIRE', exposure .. suffix, fields[3]) end
   end
 end
 
-local function end_gather(job)
+local function end_gather(key, job)
   local exposure = name('exposure', job.gather_of)
-  if redis.call('EXISTS', exposure) == 1 then
+  if redis.call('HGET', exposure, 'running') == key then
     redis.call('HSET', exposure, 'running', '')
     start_due_gathers()
   end
 end
 
 -- What follows for the exposure when a job has ended in some way.
-local function settle(job, set)
+local function settle(key, job, set)
   if type(job.gather) == 'table' then settle_detector(job.gather.id, job.detector, set) end
-  if type(job.gather_of) == 'string' then end_gather(job) end
+  if type(job.gather_of) == 'string' then end_gather(key, job) end
 end
 
 -- Failure -------------------------------------------------------------------
@@ -241,7 +246,7 @@ local function bury(key, reason, detail)
     'generation', redis.call('HGET', hash, 'generation'))
   remove_entry(key)
   redis.call('HSET', hash, 'state', 'dead', 'dead', entry, 'worker', '')
-  settle(cjson.decode(body), 'failed')
+  settle(key, cjson.decode(body), 'failed')
   return 'dead'
 end
 
@@ -413,10 +418,11 @@ function actions.finish(key, worker, report, published, ttl_ms, max_reports)
   redis.call('HSET', hash, 'state', 'done')
   redis.call('PEXPIRE', hash, ttl_ms)
   redis.call('XADD', name('reports'), 'MAXLEN', '~', max_reports, '*', 'key', key, 'report', report)
-  if type(job.gather) == 'table' and published ~= '' then
+  if type(job.gather) == 'table' and published ~= ''
+    and redis.call('EXISTS', name('exposure', job.gather.id)) == 1 then
     redis.call('HSET', name('exposure', job.gather.id) .. ':published', job.detector, published)
   end
-  settle(job, 'done')
+  settle(key, job, 'done')
   return 'finished'
 end
 
@@ -445,8 +451,11 @@ function actions.retry(entry)
   local job = cjson.decode(letter.body)
   redis.call('XDEL', name('dead'), entry)
   if type(job.gather) == 'table' then expect(job.gather, job.detector) end
-  if type(job.gather_of) == 'string' and redis.call('EXISTS', name('exposure', job.gather_of)) == 1 then
-    redis.call('HSET', name('exposure', job.gather_of), 'running', letter.key)
+  if type(job.gather_of) == 'string' then
+    local exposure = name('exposure', job.gather_of)
+    if redis.call('HGET', exposure, 'running') == '' then
+      redis.call('HSET', exposure, 'running', letter.key)
+    end
   end
   add(letter.key, letter.body, job, letter.generation)
   return 'queued'

@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pathlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from arithmetic_pipeline import DETECTORS, EXPOSURE, NO_VISIT, put_number, replace_number
-from lsst.daf.butler import Butler
+from lsst.daf.butler import Butler, Timespan
 from lsst.daf.butler.registry import DataIdError
 from lsst.pipe.base import Pipeline
-from lsst.ra.pipe.execution import ImageReport, QuantumRunner, QuantumStatus, prepare_output_run
+from lsst.ra.pipe.execution import (
+    ImageReport,
+    QuantumRunner,
+    QuantumStatus,
+    prepare_output_run,
+    register_late_run,
+)
 
 INPUTS = ["LSSTCam/defaults"]
 
@@ -153,3 +161,305 @@ def test_another_configuration_writes_another_run(
     assert repository.get(
         "marked", instrument="LSSTCam", visit=EXPOSURE, detector=94, collections="u/test"
     ) == {"value": 189.0}
+
+
+PICKY = """
+description: Arithmetic, with a task that may find no work.
+instrument: lsst.ra.pipe.camera.LsstCam
+tasks:
+  double: odd_tasks.PickyTask
+  mark: arithmetic_pipeline.MarkTask
+  sum: arithmetic_pipeline.SumTask
+"""
+
+PAINTING = """
+description: An image, its component and its handle.
+instrument: lsst.ra.pipe.camera.LsstCam
+tasks:
+  paint: odd_tasks.PaintTask
+  look: odd_tasks.LookTask
+"""
+
+
+def write_pipeline(directory: pathlib.Path, text: str) -> str:
+    """Write a pipeline file."""
+    path = directory / "Other.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def names_in(repository: Butler, collection: str) -> set[str]:
+    """Return the names of the dataset types that have datasets in a run."""
+    repository.registry.refresh()
+    refs = repository.query_all_datasets(collection, find_first=False)
+    return {ref.datasetType.name for ref in refs if ref.dataId.dimensions.names}
+
+
+def staged_files(root: pathlib.Path) -> list[pathlib.Path]:
+    """Return what lies in staging areas."""
+    return [path for path in (root / ".rapid-staging").rglob("*") if path.is_file()]
+
+
+def test_intermediate_that_is_not_persisted_passes_in_memory(
+    root: pathlib.Path, repository: Butler, pipeline: str, read: Callable[..., object]
+) -> None:
+    """It is neither registered nor on disk; what follows from it is right."""
+    runner = Runner(root, pipeline, persist=())
+    assert not runner.run_detector(94).failed
+    assert read("marked", "u/test", visit=EXPOSURE, detector=94) == {"value": 188.0}
+    assert names_in(repository, runner.run) == {"marked", "double_metadata", "mark_metadata"}
+    assert not list(root.rglob("doubled*"))
+
+
+def test_task_runs_again_for_what_only_memory_had(
+    root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
+) -> None:
+    """When the second task failed, its input is made anew; the first one's
+    outputs stay what they are.
+    """
+    replace_number(repository, EXPOSURE, 93, -1.0)
+    runner = Runner(root, write_pipeline(tmp_path, PAINTING), persist=())
+    first = runner.run_detector(93)
+    assert statuses(first) == {"paint": QuantumStatus.SUCCEEDED, "look": QuantumStatus.FAILED}
+    assert first.first_failure is not None
+    assert "the picture is dark" in first.first_failure.detail
+    before = repository.query_datasets("paint_metadata", collections=runner.run)
+    replace_number(repository, EXPOSURE, 93, 5.0)
+    second = runner.run_detector(93)
+    assert statuses(second) == {"paint": QuantumStatus.EXISTED, "look": QuantumStatus.SUCCEEDED}
+    assert repository.query_datasets("paint_metadata", collections=runner.run) == before
+
+
+@pytest.mark.parametrize("persist", [None, ()])
+def test_components_and_handles_of_handed_on_images(
+    root: pathlib.Path,
+    repository: Butler,
+    pipeline: str,
+    tmp_path: pathlib.Path,
+    read: Callable[..., object],
+    persist: tuple[str, ...] | None,
+) -> None:
+    """They are as from a file, for a task that reads an init-input as well; a
+    reader that changes its copy spoils nothing.
+    """
+    # Only a file knows how to cut an image.
+    look = f"look:\n    class: odd_tasks.LookTask\n    config:\n      cut: {str(persist is None).lower()}"
+    text = PAINTING.replace("look: odd_tasks.LookTask", look)
+    runner = Runner(root, write_pipeline(tmp_path, text), persist=persist)
+    report = runner.run_detector(94)
+    assert not report.failed, report.first_failure
+    corner = [2, 3] if persist is None else [20, 30]
+    seen = {"mean": 94.0, "corner": corner, "brightness": 10.0}
+    assert read("seen", "u/test", visit=EXPOSURE, detector=94) == seen
+    assert read("palette", "u/test") == {"brightness": 10.0}
+    if persist is None:
+        painting: Any = read("painting", "u/test", exposure=EXPOSURE, detector=94)
+        assert (painting.image.array == 94.0).all()
+    runner.runner.collect_garbage()
+
+
+def test_persisting_an_unknown_name_is_refused(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
+    """The error lists the intermediates; what the gathering reads is none."""
+    with pytest.raises(ValueError, match=r"whether to write marked: .* are doubled\."):
+        Runner(root, pipeline, persist=["doubled", "marked"])
+
+
+def test_publishing_an_unknown_name_is_refused(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
+    """The error lists the outputs."""
+    with pytest.raises(ValueError, match=r"publish number: .*marked.*total"):
+        Runner(root, pipeline, publish=["number"])
+
+
+@pytest.mark.parametrize("persist", [None, ()])
+def test_published_content_is_in_the_report(
+    root: pathlib.Path, repository: Butler, pipeline: str, persist: tuple[str, ...] | None
+) -> None:
+    """From memory when the tasks ran, from the repository for a duplicate."""
+    runner = Runner(root, pipeline, publish=["marked", "total"], persist=persist)
+    assert runner.run_detector(94).published == {"marked": {"value": 188.0}}
+    again = Runner(root, pipeline, publish=["marked", "total"], persist=persist).run_detector(94)
+    assert set(statuses(again).values()) == {QuantumStatus.EXISTED}
+    assert again.published == {"marked": {"value": 188.0}}
+    assert runner.run_exposure().published == {"total": {"value": 188.0, "n": 1}}
+
+
+def test_failed_task_publishes_nothing(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
+    """What is in the report is in the repository."""
+    replace_number(repository, EXPOSURE, 94, -1.0)
+    assert Runner(root, pipeline, publish=["doubled", "marked"]).run_detector(94).published == {}
+
+
+def test_raw_whose_file_is_missing_is_a_missing_input(
+    root: pathlib.Path, repository: Butler, pipeline: str
+) -> None:
+    """As if it were not registered; once it is there the image runs."""
+    number = repository.find_dataset(
+        "number", instrument="LSSTCam", exposure=EXPOSURE, detector=94, collections="LSSTCam/raw/all"
+    )
+    assert number is not None
+    path = pathlib.Path(repository.getURI(number).ospath)
+    content = path.read_bytes()
+    path.unlink()
+    runner = Runner(root, pipeline)
+    report = runner.run_detector(94)
+    assert statuses(report) == {"double": QuantumStatus.MISSING_INPUT, "mark": QuantumStatus.BLOCKED}
+    assert report.missing_input
+    assert report.failed
+    path.write_bytes(content)
+    assert not runner.run_detector(94).failed
+
+
+def test_missing_calibration_is_no_missing_input(
+    root: pathlib.Path, repository: Butler, pipeline: str
+) -> None:
+    """Waiting for it would not help."""
+    put_number(repository, EXPOSURE, 97, 1.0)
+    report = Runner(root, pipeline).run_detector(97)
+    assert report.failed
+    assert not report.missing_input
+
+
+def test_no_work_is_no_failure_downstream(
+    root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
+) -> None:
+    """A task whose inputs were not produced has no work either, as with
+    pipetask, and is not run again.
+    """
+    replace_number(repository, EXPOSURE, 94, 0.0)
+    runner = Runner(root, write_pipeline(tmp_path, PICKY))
+    report = runner.run_detector(94)
+    assert set(statuses(report).values()) == {QuantumStatus.NO_WORK}
+    assert not report.failed
+    assert "the number is zero" in report.outcomes[0].reason
+    assert set(statuses(runner.run_detector(94)).values()) == {QuantumStatus.EXISTED}
+
+
+def test_metadata_are_those_of_one_quantum(
+    root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
+) -> None:
+    """A task that is used again starts with empty metadata; pipe_base's own
+    entries are there.
+    """
+    runner = Runner(root, write_pipeline(tmp_path, PICKY))
+    for detector in DETECTORS:
+        runner.run_detector(detector)
+        metadata = repository.get(
+            "double_metadata",
+            instrument="LSSTCam",
+            exposure=EXPOSURE,
+            detector=detector,
+            collections=runner.run,
+        )
+        assert metadata["double"]["runs"] == 1
+        assert metadata["quantum"]["butler_metrics"]["n_get"] == 2
+        assert metadata["quantum"]["butler_metrics"]["n_put"] == 1
+        doubled = repository.find_dataset(
+            "doubled", instrument="LSSTCam", exposure=EXPOSURE, detector=detector, collections=runner.run
+        )
+        assert doubled is not None
+        assert metadata["quantum"].getArray("outputs") == [str(doubled.id)]
+
+
+def test_late_gathering_goes_to_a_run_of_its_own(
+    root: pathlib.Path, repository: Butler, pipeline: str, read: Callable[..., object]
+) -> None:
+    """Users of the chain see the latest; preparing the run again, as another
+    worker does, leaves it in front.
+    """
+    runner = Runner(root, pipeline)
+    runner.run_detector(93)
+    assert runner.run_exposure().detectors == (93,)
+    runner.run_detector(95)
+    late = register_late_run(repository, runner.run, 1, "u/test")
+    assert late == f"{runner.run}/late/1"
+    report = runner.run_exposure(late, [runner.run])
+    assert report.detectors == (93, 95)
+    assert set(statuses(report).values()) == {QuantumStatus.SUCCEEDED}
+    assert Runner(root, pipeline).run == runner.run
+    assert read("total", "u/test", visit=EXPOSURE) == {"value": 2.0 * (93 + 95), "n": 2}
+    assert read("total", runner.run, visit=EXPOSURE) == {"value": 2.0 * 93, "n": 1}
+
+
+def test_gathering_nothing_is_a_failure(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
+    """The reason names the dataset type and the run."""
+    runner = Runner(root, pipeline)
+    report = runner.run_exposure()
+    assert report.first_failure is not None
+    assert "no detector has marked" in report.first_failure.reason
+    assert runner.run in report.first_failure.reason
+
+
+def test_new_calibration_is_used_after_refresh(
+    root: pathlib.Path, repository: Butler, pipeline: str, read: Callable[..., object]
+) -> None:
+    """Until then the one that was valid."""
+    runner = Runner(root, pipeline)
+    runner.runner.warm([94], "LSSTCam")
+    repository.registry.decertify("LSSTCam/calib", "factor", Timespan(None, None))
+    repository.collections.register("LSSTCam/calib/new")
+    new = repository.put({"value": 3.0}, "factor", instrument="LSSTCam", detector=94, run="LSSTCam/calib/new")
+    repository.registry.certify("LSSTCam/calib", [new], Timespan(None, None))
+    runner.runner.refresh()
+    runner.run_detector(94)
+    assert read("doubled", "u/test", exposure=EXPOSURE, detector=94) == {"value": 3.0 * 94}
+
+
+def test_warming_lets_a_task_load_its_calibrations(
+    root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
+) -> None:
+    """For each detector with those that are valid, until the time is over."""
+    text = PICKY.replace("PickyTask", "LoadingTask")
+    runner = Runner(root, write_pipeline(tmp_path, text))
+    runner.runner.warm([93, 94], "LSSTCam")
+    task: Any = runner.runner._factory.construct(["double"])["double"]
+    assert task.loaded == [(93, {"value": 2.0}), (94, {"value": 2.0})]
+    runner.runner.warm([95], "LSSTCam", seconds=-1.0)
+    assert len(task.loaded) == 2
+
+
+def test_task_that_adjusts_all_quanta_is_refused(
+    root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
+) -> None:
+    """The error names the task and the hook."""
+    text = PICKY.replace("PickyTask", "TogetherTask")
+    with pytest.raises(ValueError, match=r"Task double cannot run image by image: .*adjust_all_quanta"):
+        Runner(root, write_pipeline(tmp_path, text))
+
+
+def test_nothing_is_left_in_the_staging_area(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
+    """Neither after a success nor after a failure."""
+    replace_number(repository, EXPOSURE, 93, -1.0)
+    runner = Runner(root, pipeline)
+    assert runner.run_detector(93).failed
+    assert not runner.run_detector(94).failed
+    assert staged_files(root) == []
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_two_runners_on_one_image_write_it_once(
+    root: pathlib.Path, repository: Butler, pipeline: str, read: Callable[..., object], detector: int
+) -> None:
+    """Both succeed; each output exists once, with the file it was registered with."""
+    runners = [Runner(root, pipeline, publish=["marked"]) for _ in range(3)]
+    barrier = threading.Barrier(len(runners))
+
+    def run(runner: Runner) -> ImageReport:
+        barrier.wait()
+        return runner.run_detector(detector)
+
+    with concurrent.futures.ThreadPoolExecutor(len(runners)) as pool:
+        reports = list(pool.map(run, runners))
+    for report in reports:
+        assert not report.failed, report.first_failure
+        assert report.published == {"marked": {"value": 2.0 * detector}}
+    refs = repository.query_all_datasets(runners[0].run, find_first=False)
+    per_image = [ref for ref in refs if "detector" in ref.dataId]
+    assert sorted(ref.datasetType.name for ref in per_image) == [
+        "double_metadata",
+        "doubled",
+        "mark_metadata",
+        "marked",
+    ]
+    for ref in per_image:
+        repository.get(ref)
+    assert staged_files(root) == []

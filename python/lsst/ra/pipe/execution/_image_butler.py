@@ -138,8 +138,9 @@ class ImageButler(LimitedButler):
         ref
             Dataset to get.
         parameters
-            Read parameters, for example a cut-out; such a dataset is not
-            cached.
+            Read parameters, for example a cut-out.  Such a dataset comes from
+            the file; if it is only in memory, the storage class must know the
+            parameters.
         storageClass
             Storage class to return instead of the reference's own.
 
@@ -155,6 +156,8 @@ class ImageButler(LimitedButler):
         """
         with self._metrics.instrument_get():
             name, component = ref.datasetType.nameAndComponent()
+            if parameters and ref.id in self._written:
+                return self._staging.get(ref, parameters=parameters, storageClass=storageClass)
             if (handle := self._handles.get(ref.id)) is not None:
                 wanted = ref.datasetType.storageClass if storageClass is None else storageClass
                 return handle.get(component=component, parameters=parameters, storageClass=wanted)

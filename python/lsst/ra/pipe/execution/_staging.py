@@ -27,13 +27,14 @@ from lsst.daf.butler import (
     Formatter,
     FormatterV2,
     Location,
+    StorageClass,
 )
 from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 from lsst.daf.butler.direct_butler import DirectButler
 from lsst.daf.butler.registry import ConflictingDefinitionError
-from lsst.daf.butler.registry.interfaces import DatabaseInsertMode
+from lsst.daf.butler.registry.interfaces import DatabaseInsertMode, DatasetIdRef
 from lsst.resources import ResourcePath
 
 _DIRECTORY = ".rapid-staging"
@@ -82,6 +83,11 @@ class _StagingDatastore(FileDatastore):
             staged = info.file_location(self.locationFactory).uri
             final = info.rebase(ref).update(path=self._paths.pop(info.path))
             self.files.setdefault(ref.id, []).append((staged, final))
+
+    def getStoredItemsInfo(
+        self, ref: DatasetIdRef, ignore_datastore_records: bool = False
+    ) -> list[StoredFileInfo]:
+        return [info.update(path=str(uri.relative_to(self.root))) for uri, info in self.files.get(ref.id, ())]
 
     def clear(self) -> None:
         """Remove the files that are still here."""
@@ -150,6 +156,31 @@ class StagingArea:
             What is to be noted in the file.
         """
         self._staged.put(dataset, ref, provenance)
+
+    def get(
+        self,
+        ref: DatasetRef,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        storageClass: StorageClass | str | None = None,
+    ) -> Any:
+        """Read a dataset that was put and is not registered yet.
+
+        Parameters
+        ----------
+        ref
+            Its reference.
+        parameters
+            Read parameters, for example a cut-out.
+        storageClass
+            Storage class to return instead of the reference's own.
+
+        Returns
+        -------
+        dataset
+            The dataset.
+        """
+        return self._staged.get(ref, parameters=parameters, storageClass=storageClass)
 
     def register(self, refs: Collection[DatasetRef]) -> list[DatasetRef]:
         """Enter datasets in the registry, in one transaction.

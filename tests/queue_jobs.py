@@ -34,6 +34,7 @@ def make_detector(
     expected: Iterable[int] = (),
     deadline: float = 600.0,
     ttl: float = 600.0,
+    gather_attempts: int = 1,
     **changes: Any,
 ) -> Job:
     """Make the job of a detector whose exposure is gathered."""
@@ -42,7 +43,7 @@ def make_detector(
         kind=JobKind.EXPOSURE,
         key=f"gather/{identifier}",
         shard="exposures",
-        max_attempts=1,
+        max_attempts=gather_attempts,
         exposure=exposure,
         gather_of=identifier,
     )

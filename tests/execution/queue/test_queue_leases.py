@@ -248,7 +248,7 @@ def test_who_leaves_hands_back(queue: JobQueue) -> None:
     queue.announce("leaver", state="working")
     queue.leave("leaver")
     assert take(queue, "other").attempt == 1
-    assert not [name for name in queue.client.scan_iter(match="*leaver*")]
+    assert not list(queue.client.scan_iter(match="*leaver*"))
     assert queue.client.zrange(queue.name("workers"), 0, -1) == [b"other"]
     consumers = queue.client.xinfo_consumers(queue.name("stream", "0"), "workers")
     assert [consumer["name"] for consumer in consumers] == [b"other"]

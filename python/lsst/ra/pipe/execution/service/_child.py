@@ -22,11 +22,14 @@ import time
 import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..queue import WorkerShards
 from ._messages import JobOutcome, JobRequest, JobResult
 from ._settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from ._handler import JobHandler
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,6 +82,11 @@ class Child:
         """Process identifier (`int`)."""
         assert self._process.pid is not None, "It was started."
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs (`bool`)."""
+        return self._process.is_alive()
 
     def wait(self, seconds: float) -> bool:
         """Wait for a message.
@@ -235,16 +243,30 @@ def _serve(
     connection.send_bytes(json.dumps({"ready": time.monotonic() - begin}).encode())
     while True:
         requests = [JobRequest.model_validate(one) for one in json.loads(connection.recv_bytes())]
+        connection.send_bytes(_handle(handler, requests))
         try:
-            results = handler.handle(requests)
-        except Exception as err:
-            # Whatever a job raises is the outcome of its attempt.
-            reason = f"{requests[0].job.key}: {type(err).__name__}: {err}"
-            failed = JobResult(outcome=JobOutcome.FAILED, reason=reason, detail=traceback.format_exc())
-            results = [failed] * len(requests)
-        answer = ",".join(result.model_dump_json(exclude_none=True) for result in results)
-        connection.send_bytes(f'{{"results": [{answer}]}}'.encode())
-        handler.tidy_up()
+            handler.tidy_up()
+        except Exception:
+            # The next job may be on its way, and is not to blame.  If the
+            # repository is out of order, that job finds out.
+            _LOG.exception("Could not tidy up after %s", requests[0].job.key)
+
+
+def _handle(handler: JobHandler, requests: Sequence[JobRequest]) -> bytes:
+    """Do jobs; return the message that tells what became of them."""
+    try:
+        return _encode(handler.handle(requests))
+    except (Exception, SystemExit) as err:
+        # Whatever a job raises is the outcome of its attempt, and so it is
+        # when it publishes what is no JSON.
+        reason = f"{requests[0].job.key}: {type(err).__name__}: {err}"
+        failed = JobResult(outcome=JobOutcome.FAILED, reason=reason, detail=traceback.format_exc())
+        return _encode([failed] * len(requests))
+
+
+def _encode(results: Sequence[JobResult]) -> bytes:
+    answer = ",".join(result.model_dump_json(exclude_none=True) for result in results)
+    return f'{{"results": [{answer}]}}'.encode()
 
 
 def _die_with(parent: int) -> None:

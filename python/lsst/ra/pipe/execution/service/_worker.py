@@ -121,7 +121,7 @@ class Worker:
 
     def _warm_child(self) -> Child | None:
         """Return a child that is ready; `None` when there is none yet."""
-        if self._child is not None:
+        if self._child is not None and self._is_alive(self._child):
             return self._child
         self._announce("starting")
         child = Child(self._settings, self._shards)
@@ -144,6 +144,13 @@ class Worker:
             self._stopping.wait(min(_START_PAUSE, 2.0 ** min(self._counts.children, 8) / 10))
         return None
 
+    def _is_alive(self, child: Child) -> bool:
+        """Tell whether the child lives; if not, see it off."""
+        if child.is_alive:
+            return True
+        _LOG.error("%s: process %d died while it had no job\n%s", *(self.name, child.pid, self._end_child()))
+        return False
+
     def _await_ready(self, child: Child) -> bool:
         end = time.monotonic() + self._settings.start_seconds
         while time.monotonic() < end and not self._stopping.is_set():
@@ -160,6 +167,10 @@ class Worker:
 
     def _work(self, child: Child, leases: Sequence[Lease]) -> None:
         """Have the child do jobs, and settle each."""
+        if not self._is_alive(child):
+            for lease in leases:
+                self._patiently(self._release, lease, 0.0)
+            return
         self._announce("working", job=leases[0].key)
         limit = sum(lease.job.time_limit for lease in leases)
         started = time.time()

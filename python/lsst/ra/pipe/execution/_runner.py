@@ -8,14 +8,10 @@ from __future__ import annotations
 __all__ = ("QuantumRunner",)
 
 import gc
-import math
-import time
 import weakref
 from collections.abc import Collection, Iterable, Sequence
 
-from astropy.time import Time
-
-from lsst.daf.butler import Butler, ButlerConfig, DatasetRef, Timespan
+from lsst.daf.butler import Butler, ButlerConfig
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 from lsst.resources import ResourcePathExpression
@@ -29,7 +25,7 @@ from ._input_finder import InputFinder
 from ._outcome import ImageReport
 from ._staging import StagingArea
 from ._step_clock import StepClock
-from ._task_plan import InputSource, PlannedInput
+from ._task_plan import InputSource
 from ._warm_task_factory import WarmTaskFactory
 
 
@@ -108,6 +104,12 @@ class QuantumRunner:
             Stage(pipeline_graph, labels, unwritten=self._unwritten, publish=frozenset(publish))
             for labels in (detector_labels(pipeline_graph), exposure_labels(pipeline_graph))
         )
+        self._rehearsal_stage = Stage(
+            pipeline_graph,
+            detector_labels(pipeline_graph),
+            unwritten=frozenset(pipeline_graph.dataset_types),
+            publish=frozenset(),
+        )
         self._check_published(publish)
         self._images = ImageFinder(self._reader)
         self._inputs = InputFinder(self._reader, inputs)
@@ -179,8 +181,8 @@ class QuantumRunner:
         runs = list(detector_runs) or [output_run]
         return self._run(self._exposure_stage, instrument, exposure, None, output_run, runs)
 
-    def warm(self, detectors: Iterable[int], instrument: str, *, seconds: float | None = None) -> None:
-        """Do what the first image would wait for.
+    def warm(self, detectors: Iterable[int], instrument: str) -> None:
+        """Construct all tasks, and ask which calibrations detectors have.
 
         Parameters
         ----------
@@ -188,39 +190,46 @@ class QuantumRunner:
             Butler ``detector`` values that are expected.
         instrument
             Butler ``instrument``.
-        seconds
-            Time (s) after which no further detector's calibrations are read.
-            The default is no limit.
+        """
+        self._factory.construct(self._graph.tasks)
+        dataset_types = {
+            planned.name: planned.dataset_type
+            for stage in (self._detector_stage, self._exposure_stage)
+            for plan in stage.plans.values()
+            for planned in plan.inputs
+            if planned.source is InputSource.CALIBRATION
+        }
+        self._inputs.calibrations.load(dataset_types.values(), instrument, list(detectors))
+
+    def rehearse(self, *, instrument: str, exposure: int, detector: int) -> ImageReport:
+        """Run the tasks of a detector, and write nothing.
+
+        Parameters
+        ----------
+        instrument
+            Butler ``instrument``.
+        exposure
+            Butler ``exposure``.
+        detector
+            Butler ``detector``.
+
+        Returns
+        -------
+        report
+            Outcome of each quantum.
+
+        Raises
+        ------
+        lsst.daf.butler.DataIdError
+            Raised if the repository knows no such exposure or detector.
 
         Notes
         -----
-        Constructs all tasks and asks the repository which calibrations these
-        detectors have.  A task with a method ``load_calibrations(get, refs)``
-        is then called for each detector, with a function that reads a dataset
-        and the references, by connection, of the calibrations that are valid
-        now and for any filter.  The calibrations of other tasks are read with
-        the first image.
+        Afterwards kernels are compiled, modules imported and calibrations in
+        memory, so that the first image that counts finds a process as warm as
+        the hundredth does.
         """
-        end = math.inf if seconds is None else time.monotonic() + seconds
-        detectors = list(detectors)
-        tasks = self._factory.construct(self._graph.tasks)
-        planned = [
-            (plan.label, one)
-            for stage in (self._detector_stage, self._exposure_stage)
-            for plan in stage.plans.values()
-            for one in plan.inputs
-            if one.source is InputSource.CALIBRATION
-        ]
-        lookup = self._inputs.calibrations
-        lookup.load({one.name: one.dataset_type for _, one in planned}.values(), instrument, detectors)
-        for detector in detectors:
-            for label, task in tasks.items():
-                if time.monotonic() > end:
-                    return
-                if hasattr(task, "load_calibrations"):
-                    mine = [one for other, one in planned if other == label]
-                    refs = self._find_current(mine, instrument, detector)
-                    task.load_calibrations(self._reader.get, refs)
+        return self._run(self._rehearsal_stage, instrument, exposure, detector, "rehearsal", [])
 
     def refresh(self) -> None:
         """Look again at what may have changed in the repository.
@@ -251,20 +260,6 @@ class QuantumRunner:
     def close(self) -> None:
         """Close the connections to the repository."""
         self._finalizer()
-
-    def _find_current(
-        self, planned: Iterable[PlannedInput], instrument: str, detector: int
-    ) -> dict[str, DatasetRef]:
-        """Find the calibrations that are valid now, whatever the filter."""
-        data_id = self._reader.registry.expandDataId(instrument=instrument, detector=detector)
-        now = Timespan.fromInstant(Time.now())
-        refs = {}
-        for one in planned:
-            if one.dataset_type.dimensions <= data_id.dimensions:
-                ref = self._inputs.calibrations.find(one.dataset_type, data_id, now)
-                if ref is not None:
-                    refs[one.edge.connection_name] = one.edge.adapt_dataset_ref(ref)
-        return refs
 
     def _check_published(self, publish: Collection[str]) -> None:
         outputs = self._detector_stage.output_types | self._exposure_stage.output_types

@@ -8,19 +8,22 @@ from __future__ import annotations
 __all__ = ("JobHandler",)
 
 import gc
+import itertools
 import pathlib
 import tempfile
+import time
 from collections.abc import Sequence
 
 from lsst.daf.butler import Butler
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 
-from ..dispatch import ExposureCatalog
+from ..dispatch import DispatchTable, ExposureCatalog
 from ..queue import JobKind, WorkerShards, shard_of
 from ._emitter import KafkaEmitter
 from ._ingest import dispatch_again, ingest_files
 from ._messages import JobRequest, JobResult
 from ._planner import JobPlanner
+from ._rehearsal import choose_rehearsals
 from ._rule_runner import RuleRunner, call_function
 from ._settings import ServiceSettings
 
@@ -56,15 +59,39 @@ class JobHandler:
         self._runners: dict[tuple[str, str], RuleRunner] = {}
 
     def warm(self) -> None:
-        """Build the pipelines of all rules, and load calibrations."""
-        for instrument, table in self._tables.items():
-            own = self._own_detectors(instrument)
-            for rule in table.rules:
-                if rule.pipeline is not None and "images" in self._shards.pools:
-                    self._runner(instrument, rule.name).warm(own, seconds=self._settings.warm_seconds)
+        """Build the pipelines of all rules, and rehearse them."""
+        if "images" in self._shards.pools:
+            for instrument, table in self._tables.items():
+                self._warm_instrument(instrument, table)
         # What is here now stays; collecting garbage need not look at it again.
         gc.collect()
         gc.freeze()
+
+    def _warm_instrument(self, instrument: str, table: DispatchTable) -> None:
+        """Rehearse each rule once, then go on while there is time."""
+        own = self._own_detectors(instrument)
+        rehearsals = choose_rehearsals(
+            self._butler,
+            table,
+            instrument=instrument,
+            inputs=self._settings.input_collections(instrument),
+            detectors=own,
+        )
+        runners = {
+            rule.name: self._runner(instrument, rule.name)
+            for rule in table.rules
+            if rule.pipeline is not None
+        }
+        for runner in runners.values():
+            runner.warm(own)
+        end = time.monotonic() + self._settings.warm_seconds
+        for turn in itertools.zip_longest(
+            *([(name, image) for image in images] for name, images in rehearsals.items())
+        ):
+            for name, (exposure, detector) in filter(None, turn):
+                if time.monotonic() > end:
+                    return
+                runners[name].rehearse(exposure, detector)
 
     def handle(self, requests: Sequence[JobRequest]) -> list[JobResult]:
         """Do a batch of jobs.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ("RuleRunner", "call_function")
 
+import logging
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ from .._runner import QuantumRunner
 from ..dispatch import Rule, import_function
 from ..queue import Job
 from ._messages import JobOutcome, JobRequest, JobResult, QuantumReport
+
+_LOG = logging.getLogger(__name__)
 
 
 class RuleRunner:
@@ -81,17 +84,34 @@ class RuleRunner:
         self._flattened = self._flatten_inputs()
         self._refreshed = time.monotonic()
 
-    def warm(self, detectors: Iterable[int], *, seconds: float) -> None:
-        """Do what the first image would otherwise wait for.
+    def warm(self, detectors: Iterable[int]) -> None:
+        """Construct the tasks, and ask which calibrations detectors have.
 
         Parameters
         ----------
         detectors
-            Detectors to load the calibrations of.
-        seconds
-            Time (s) after which no further detector is loaded.
+            Butler ``detector`` values that are expected.
         """
         self._runner.warm(detectors, self._instrument)
+
+    def rehearse(self, exposure: int, detector: int) -> None:
+        """Process an image and write nothing, so that the next one is fast.
+
+        Parameters
+        ----------
+        exposure
+            Butler ``exposure``.
+        detector
+            Butler ``detector``.
+
+        Notes
+        -----
+        A rehearsal that fails has warmed what it reached.
+        """
+        report = self._runner.rehearse(instrument=self._instrument, exposure=exposure, detector=detector)
+        if (failure := report.first_failure) is not None:
+            _LOG.info("Rehearsal: %s", failure.reason)
+        self._runner.collect_garbage()
 
     def run(self, request: JobRequest) -> JobResult:
         """Run a job on a detector, or on an exposure.

@@ -91,8 +91,8 @@ class ServiceSettings(
     """Budget (bytes) of that directory."""
 
     warm_seconds: float = pydantic.Field(default=4.0, ge=0)
-    """Time (s) for loading calibrations before a worker says it is ready;
-    the rest is loaded when it is needed."""
+    """Time (s) for rehearsals on images that are there, before a worker says
+    it is ready: they compile kernels and load calibrations."""
 
     start_seconds: float = pydantic.Field(default=120.0, gt=0)
     """Time (s) in which the process that executes must be ready."""

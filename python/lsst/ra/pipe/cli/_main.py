@@ -7,24 +7,47 @@ from __future__ import annotations
 
 __all__ = ("main",)
 
+import importlib
 import logging
 
 import click
 
-from ._demo import demo
-from ._distribute import distribute
-from ._gaps import gaps
-from ._ingest import ingest
-from ._repo import repo
-from ._reprocess import reprocess
-from ._run import run
-from ._simulate import simulate
-from ._up import up
-from ._warm_up import warm_up
-from ._work import work
+_COMMANDS = {
+    "demo": "_demo",
+    "distribute": "_distribute",
+    "failures": "_failures",
+    "gaps": "_gaps",
+    "ingest": "_ingest",
+    "repo": "_repo",
+    "reprocess": "_reprocess",
+    "retry": "_failures",
+    "run": "_run",
+    "simulate": "_simulate",
+    "status": "_status",
+    "trigger": "_trigger",
+    "up": "_up",
+    "warm-up": "_warm_up",
+    "work": "_work",
+}
+"""Module of each command, which is imported when the command is wanted: a
+worker shall not wait for what only the demo needs."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="lsst-ra-pipe")
 @click.option("--verbose", "-v", is_flag=True, help="Say what the libraries below do, too.")
 def main(*, verbose: bool) -> None:
@@ -34,16 +57,3 @@ def main(*, verbose: bool) -> None:
     logging.basicConfig(
         level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
     )
-
-
-main.add_command(demo)
-main.add_command(distribute)
-main.add_command(gaps)
-main.add_command(ingest)
-main.add_command(repo)
-main.add_command(reprocess)
-main.add_command(run)
-main.add_command(simulate)
-main.add_command(up)
-main.add_command(warm_up)
-main.add_command(work)

@@ -209,6 +209,57 @@ def test_dead_gathering_can_be_tried_again(queue: JobQueue) -> None:
     assert_settled(queue)
 
 
+def test_gathering_is_not_tried_again_beside_another(queue: JobQueue) -> None:
+    """The dead letter stays, to be tried again when the other one is done."""
+    put(queue, (1, 2), expected=(1,))
+    do(queue, 1)
+    queue.fail("w", take(queue), reason="bad")
+    do(queue, 2)
+    let_gathers_be_due(queue)
+    running = take(queue, "gatherer")
+    assert running.generation == 1
+    assert queue.retry(queue.dead_letters()) == 0
+    finish(queue, running, "gatherer")
+    assert queue.retry(queue.dead_letters()) == 1
+    gather(queue, 0)
+    assert_settled(queue)
+
+
+def test_gatherer_that_ends_after_its_death_frees_nobody_else(queue: JobQueue) -> None:
+    """Another gathering of the exposure is at work meanwhile."""
+    put(queue, (1, 2, 3), expected=(1,))
+    do(queue, 1)
+    silent = take(queue, "silent")
+    let_lapse(queue, "silent")
+    do(queue, 2)
+    let_gathers_be_due(queue)
+    running = take(queue, "gatherer")
+    assert running.generation == 1
+    finish(queue, silent, "silent")
+    do(queue, 3)
+    let_gathers_be_due(queue)
+    assert take_now(queue) is None
+    finish(queue, running, "gatherer")
+    let_gathers_be_due(queue)
+    gather(queue, 2)
+    assert_settled(queue)
+
+
+def test_late_detectors_that_trickle_in_put_nothing_off(queue: JobQueue) -> None:
+    """The time of the next gathering counts from the first of them."""
+    put(queue, (1, 2, 3, 4), expected=(1, 2, 3, 4))
+    do(queue, 1)
+    late = {worker: take(queue, worker) for worker in ("a", "b", "c")}
+    let_gathers_be_due(queue)
+    gather(queue, 0)
+    times = []
+    for worker, lease in late.items():
+        finish(queue, lease, worker)
+        times.append(queue.client.zscore(queue.name("gathers"), ID))
+    assert times[1] == times[0]
+    assert times[2] < times[1]
+
+
 def test_silent_gatherer_is_replaced(queue: JobQueue) -> None:
     """Its gathering is taken over like any job, the same one."""
     put(queue, (1,), expected=(1,), gather_attempts=2)

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 
 import click
+import redis
 
 from lsst.daf.butler import ButlerUserError
 from lsst.daf.butler.registry import RegistryError
@@ -35,5 +36,8 @@ def expected_errors[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except _EXPECTED as err:
             raise click.ClickException(f"{err}") from err
+        except redis.RedisError as err:
+            # Its messages have host and port, and never a password.
+            raise click.ClickException(f"The queue's server: {err}") from err
 
     return wrapped

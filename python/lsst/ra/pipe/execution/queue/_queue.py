@@ -454,7 +454,7 @@ class JobQueue:
         -------
         n_queued
             Number of jobs that were queued; the others are no dead letters any
-            more.
+            more, or gather an exposure that is being gathered.
         """
         return sum(self._call("retry", letter.id) == b"queued" for letter in letters)
 

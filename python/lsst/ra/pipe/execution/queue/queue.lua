@@ -442,21 +442,22 @@ function actions.release(key, worker, delay_ms)
   return 'waiting'
 end
 
--- A dead letter is tried again, with all its attempts.
+-- A dead letter is tried again, with all its attempts; a gathering when no
+-- other one of its exposure is at work.
 function actions.retry(entry)
   local found = redis.call('XRANGE', name('dead'), entry, entry)
   if #found == 0 then return 'unknown' end
   local letter = {}
   for i = 1, #found[1][2], 2 do letter[found[1][2][i]] = found[1][2][i + 1] end
   local job = cjson.decode(letter.body)
-  redis.call('XDEL', name('dead'), entry)
-  if type(job.gather) == 'table' then expect(job.gather, job.detector) end
   if type(job.gather_of) == 'string' then
     local exposure = name('exposure', job.gather_of)
-    if redis.call('HGET', exposure, 'running') == '' then
-      redis.call('HSET', exposure, 'running', letter.key)
-    end
+    local running = redis.call('HGET', exposure, 'running')
+    if running and running ~= '' then return 'busy' end
+    if running then redis.call('HSET', exposure, 'running', letter.key) end
   end
+  redis.call('XDEL', name('dead'), entry)
+  if type(job.gather) == 'table' then expect(job.gather, job.detector) end
   add(letter.key, letter.body, job, letter.generation)
   return 'queued'
 end

@@ -1,0 +1,216 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("status",)
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+import redis
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lsst.ra.pipe.execution.queue import (
+    ExposureStatus,
+    JobQueue,
+    QueueStatus,
+    ShardStatus,
+    StageLatency,
+    WorkerStatus,
+    read_status,
+)
+
+from ._errors import expected_errors
+from ._progress import console
+from ._queue_options import format_time, look_into_queue, queue_options, without_password
+
+_MAX_SHARDS = 6
+"""Detector shards that have a row of their own, the longest."""
+
+_FWHM = "psf_fwhm_arcsec"
+"""Metric that says most about an exposure."""
+
+
+@click.command()
+@queue_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@click.option(
+    "--live/--once",
+    default=None,
+    help="Look again and again, until Ctrl-C; the default is to do so on a terminal.",
+    show_default=False,
+)
+@click.option("--interval", type=click.FloatRange(min=0.05), default=1.0, help="Time (s) between two looks.")
+@click.option("--exposures", "n_exposures", type=click.IntRange(min=0), default=10, help="Exposures to show.")
+@expected_errors
+def status(
+    *, redis_url: str, prefix: str, as_json: bool, live: bool | None, interval: float, n_exposures: int
+) -> None:
+    """Show the live service: queue, workers, exposures, latencies, failures."""
+    queue = look_into_queue(redis_url, prefix)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(read_status(queue, n_exposures=n_exposures))))
+    elif live if live is not None else sys.stdout.isatty():
+        _watch(queue, without_password(redis_url), interval=interval, n_exposures=n_exposures)
+    else:
+        shown = read_status(queue, n_exposures=n_exposures)
+        console.print(_render(shown, without_password(redis_url)))
+
+
+def _watch(queue: JobQueue, url: str, *, interval: float, n_exposures: int) -> None:
+    """Show the status until Ctrl-C, over outages of the server, too."""
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as display:
+        try:
+            while True:
+                try:
+                    shown = _render(read_status(queue, n_exposures=n_exposures), url)
+                except redis.RedisError as err:
+                    shown = Text(f"{format_time(time.time())}: {url} does not answer: {err}")
+                display.update(shown, refresh=True)
+                time.sleep(interval)
+        except KeyboardInterrupt:
+            return
+
+
+def _render(shown: QueueStatus, url: str) -> RenderableType:
+    """Put the tables together, without those that would be empty."""
+    parts: list[RenderableType] = [_headline(shown, url)]
+    if shown.shards:
+        parts.append(_shard_table(shown.shards))
+    if shown.workers:
+        parts.append(_worker_table(shown.workers))
+    if shown.exposures:
+        parts.append(_exposure_table(shown.exposures))
+    if shown.latencies:
+        parts.append(_latency_table(shown.latencies))
+    parts += [Text(line) for line in _footnotes(shown)]
+    return Group(*parts)
+
+
+def _headline(shown: QueueStatus, url: str) -> Text:
+    waiting = sum(shard.waiting for shard in shown.shards)
+    leased = sum(shard.leased for shard in shown.shards)
+    working = sum(worker.facts.get("state") == "working" for worker in shown.workers)
+    return Text(
+        f"{format_time(time.time())}, queue at {url}\n"
+        f"{waiting} jobs waiting, {leased} leased; {len(shown.workers)} workers, {working} of them working; "
+        f"{shown.dead} failed for good, {shown.rejected} events refused"
+    )
+
+
+def _footnotes(shown: QueueStatus) -> Iterator[str]:
+    if shown.attempts:
+        counts = ", ".join(f"{n} at attempt {attempt}" for attempt, n in shown.attempts.items())
+        yield f"Of the last {sum(shown.attempts.values())} jobs succeeded: {counts}."
+    if not shown.workers:
+        yield "No worker has been seen in the last minute: nothing is processed."
+    if shown.dead:
+        yield f"'rapid failures' lists the {shown.dead} jobs that failed for good, and why."
+    if shown.rejected:
+        yield f"'rapid failures --events' lists the {shown.rejected} refused events."
+
+
+def _make_table(title: str, left: Sequence[str], right: Sequence[str], *, last: Sequence[str] = ()) -> Table:
+    """Make a table with columns of text, of numbers, and of text again."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in left:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in last:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _shard_table(shards: Sequence[ShardStatus]) -> Table:
+    """Show special shards and the longest others, the rest in one row."""
+    table = _make_table("Queue", ["shard"], ["waiting", "leased", "oldest (s)"])
+    special = [shard for shard in shards if not shard.name.isdigit()]
+    others = sorted(
+        (shard for shard in shards if shard.name.isdigit()),
+        key=lambda shard: (-shard.waiting, -shard.leased, int(shard.name)),
+    )
+    rows = [*special, *others[:_MAX_SHARDS]]
+    if rest := others[_MAX_SHARDS:]:
+        rows.append(_sum_shards(f"{len(rest)} others", rest))
+    for shard in rows:
+        table.add_row(shard.name, str(shard.waiting), str(shard.leased), f"{shard.oldest_seconds:.1f}")
+    return table
+
+
+def _sum_shards(name: str, shards: Iterable[ShardStatus]) -> ShardStatus:
+    rows = list(shards)
+    return ShardStatus(
+        name=name,
+        waiting=sum(shard.waiting for shard in rows),
+        leased=sum(shard.leased for shard in rows),
+        oldest_seconds=max(shard.oldest_seconds for shard in rows),
+    )
+
+
+def _worker_table(workers: Sequence[WorkerStatus]) -> Table:
+    table = _make_table(
+        "Workers",
+        ["worker"],
+        ["done", "failed", "own (%)", "restarts", "seen (s)"],
+        last=["state", "job"],
+    )
+    for worker in workers:
+        facts = worker.facts
+        done = int(facts.get("done", 0))
+        table.add_row(
+            Text(worker.name),
+            str(done),
+            facts.get("failed", "0"),
+            f"{100 * int(facts.get('own', 0)) / done:.0f}" if done else "",
+            str(max(int(facts.get("children", 0)) - 1, 0)),
+            f"{worker.seen_seconds:.1f}",
+            Text(facts.get("state", "unknown")),
+            Text(_current_job(worker)),
+        )
+    return table
+
+
+def _current_job(worker: WorkerStatus) -> str:
+    """Say what a worker does, or why it does nothing."""
+    if worker.facts.get("state") == "cannot start":
+        return worker.facts.get("reason", "")
+    return worker.facts.get("job", "")
+
+
+def _exposure_table(exposures: Sequence[ExposureStatus]) -> Table:
+    table = _make_table(
+        "Exposures",
+        ["exposure"],
+        ["expected", "done", "failed", "queued", "gathers", "age (s)", "median FWHM (arcsec)"],
+    )
+    for exposure in exposures:
+        fwhm = exposure.partial.get(_FWHM)
+        table.add_row(
+            Text(exposure.id),
+            str(exposure.expected or "any"),
+            str(exposure.done),
+            str(exposure.failed),
+            str(exposure.queued),
+            str(exposure.gathers),
+            f"{exposure.age_seconds:.0f}",
+            "" if fwhm is None else f"{fwhm:.2f}",
+        )
+    return table
+
+
+def _latency_table(latencies: Sequence[StageLatency]) -> Table:
+    table = _make_table("Latency of recent images (s)", ["from", "to"], ["images", "p50", "p90", "p99"])
+    for one in latencies:
+        table.add_row(one.begin, one.end, str(one.n), *(f"{p:.3f}" for p in (one.p50, one.p90, one.p99)))
+    return table

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-__all__ = ("PIPELINE", "demo", "fill_repository")
+__all__ = ("PIPELINE", "demo", "fill_repository", "make_repository")
 
 import os
 import pathlib
 import sys
+import time
+from collections.abc import Sequence
 
 import click
 from rich.table import Table
 
 from lsst.daf.butler import Butler
-from lsst.ra.pipe.execution import RunRequest
+from lsst.ra.pipe.execution.queue import JobQueue, read_status
+from lsst.ra.pipe.execution.service import ServiceSettings
 from lsst.ra.pipe.repository import (
     certify_calibrations,
     create_repository,
@@ -25,45 +28,115 @@ from lsst.ra.pipe.repository import (
 from lsst.ra.pipe.simulation import DetectorComparison, SimulationConfig, compare_with_truth
 
 from ._errors import expected_errors
-from ._progress import console
-from ._run import print_reports, run_with_progress
+from ._progress import console, progress_bar
 from ._simulate import simulate_with_progress
+from ._status import latency_table
+from ._up import LiveService, count_ready
 
 PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml"
-_OUTPUT = "LSSTCam/rapid/FirstLook"
+_OUTPUT = "LSSTCam/rapid"
+_RULES = f"""\
+# The demo's dispatch rules: all images go through FirstLook, and an exposure
+# is complete with the nine detectors of raft R22.
+instrument: LSSTCam
+rules:
+  - name: demo
+    pipeline: {PIPELINE}
+    expected_detectors: "90..98"
+    gather_deadline: 600
+    persist: [single_visit_star_unstandardized]
+    publish: [rapid_detector_metrics]
+"""
+_PATIENCE = 600.0
+"""Time (s) without any progress after which the demo gives up."""
 
 
 @click.command()
 @click.argument(
     "directory", metavar="DIR", type=click.Path(path_type=pathlib.Path, file_okay=False), default="demo"
 )
-@click.option("--processes", "-j", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes.")
+@click.option("--processes", "-j", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Workers.")
 @expected_errors
 def demo(*, directory: pathlib.Path, processes: int) -> None:
-    """Process two simulated exposures of raft R22, from nothing, into DIR.
+    """Observe two simulated exposures of raft R22, from nothing, into DIR.
 
-    Running it again takes up what is there and adds what is missing.
+    Starts the live service on this machine, and has the raw files appear in a
+    directory that it watches.  Running it again takes up what is there and
+    adds what is missing.
     """
     config = SimulationConfig(n_exposures=2)
     simulation = directory / "simulation"
     _simulate_once(config, simulation, processes)
-    butler, exposures = fill_repository(directory / "repo", simulation)
-    request = RunRequest(
-        repository=str(directory / "repo"),
-        pipeline=PIPELINE,
-        instrument=config.instrument,
-        exposures=exposures,
-        detectors=config.detectors,
-        inputs=("LSSTCam/defaults",),
-        output=_OUTPUT,
-    )
-    reports = run_with_progress(request, processes=processes)
-    print_reports(reports)
-    if any(report.failed for report in reports):
-        raise click.ClickException("Some images failed; the table says which and why.")
+    butler = make_repository(directory / "repo", simulation)
+    raws = sorted(simulation.glob("raw/**/*.fits*"))
+    _observe(directory, raws, processes)
+    exposures = tuple(sorted(record.id for record in butler.query_dimension_records("exposure")))
     _print_comparison(_compare(butler, simulation))
     plots = _collect_plots(butler, directory / "plots")
     _say_what_next(directory, plots, exposures)
+
+
+def _observe(directory: pathlib.Path, raws: Sequence[pathlib.Path], processes: int) -> None:
+    """Run the live service while raw files appear, until all is done."""
+    incoming = directory / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    rules = directory / "dispatch.yaml"
+    rules.write_text(_RULES)
+    settings = ServiceSettings(repository=str(directory / "repo"), dispatch={"LSSTCam": str(rules)})
+    service = LiveService(
+        settings,
+        sources=[incoming.resolve().as_uri()],
+        n_workers=processes,
+        state=directory / "state",
+    )
+    try:
+        with console.status("Starting the live service"):
+            queue = service.start()
+            _wait_until_ready(service, queue, processes)
+        for raw in raws:
+            if not (incoming / raw.name).exists():
+                # As if it were closed now: the latencies count from there.
+                os.utime(raw)
+                os.link(raw, incoming / raw.name)
+        _follow(service, queue, len(raws))
+        status = read_status(queue)
+        dead = list(queue.dead_letters())
+    finally:
+        service.end()
+    # The simulated shutter closed long ago.
+    console.print(latency_table([one for one in status.latencies if one.begin != "shutter"]))
+    if dead:
+        raise click.ClickException("\n".join(letter.reason for letter in dead))
+
+
+def _wait_until_ready(service: LiveService, queue: JobQueue, processes: int) -> None:
+    """Wait for the workers, of which one more ingests."""
+    end = time.monotonic() + _PATIENCE
+    while count_ready(queue) <= processes:
+        if time.monotonic() > end:
+            raise click.ClickException("The live service does not get ready; its messages are above.")
+        service.watch(0.2)
+
+
+def _follow(service: LiveService, queue: JobQueue, n_raws: int) -> None:
+    """Show the progress until every detector is done and gathered."""
+    with progress_bar() as progress:
+        task = progress.add_task("Processing detectors", total=n_raws)
+        seen, since = -1, time.monotonic()
+        while True:
+            service.watch(0.2)
+            status = read_status(queue)
+            settled = sum(one.done + one.failed for one in status.exposures)
+            progress.update(task, completed=settled)
+            all_gathered = all(one.gathers and not one.queued for one in status.exposures)
+            if settled + status.dead >= n_raws and all_gathered and not status.shards:
+                return
+            if settled != seen:
+                seen, since = settled, time.monotonic()
+            if time.monotonic() - since > _PATIENCE:
+                raise click.ClickException(
+                    f"No image was done in {_PATIENCE:g} s; {n_raws - settled} are left."
+                )
 
 
 def _simulate_once(config: SimulationConfig, simulation: pathlib.Path, processes: int) -> None:
@@ -76,8 +149,25 @@ def _simulate_once(config: SimulationConfig, simulation: pathlib.Path, processes
     complete.write_text(config.model_dump_json())
 
 
+def make_repository(root: pathlib.Path, simulation: pathlib.Path) -> Butler:
+    """Create a repository with the calibrations of a simulation.
+
+    Parameters
+    ----------
+    root
+        Directory of the repository.
+    simulation
+        Directory of the simulation.
+    """
+    with console.status("Making the repository"):
+        butler = create_repository(str(root), instruments=["lsst.ra.pipe.camera.LsstCam"])
+        certify_calibrations(butler, simulation / "calibrations" / "manifest.ecsv", transfer="direct")
+        load_reference_catalog(butler, simulation / "reference_catalog.parquet")
+    return butler
+
+
 def fill_repository(root: pathlib.Path, simulation: pathlib.Path) -> tuple[Butler, tuple[int, ...]]:
-    """Create a repository and put a simulation into it.
+    """Create a repository and put a simulation into it, raws and all.
 
     Parameters
     ----------
@@ -98,10 +188,8 @@ def fill_repository(root: pathlib.Path, simulation: pathlib.Path) -> tuple[Butle
     click.ClickException
         Raised if a raw file was refused.
     """
-    with console.status("Filling the repository"):
-        butler = create_repository(str(root), instruments=["lsst.ra.pipe.camera.LsstCam"])
-        certify_calibrations(butler, simulation / "calibrations" / "manifest.ecsv", transfer="direct")
-        load_reference_catalog(butler, simulation / "reference_catalog.parquet")
+    butler = make_repository(root, simulation)
+    with console.status("Ingesting raws"):
         report = ingest_raws(butler, [simulation / "raw"], transfer="direct")
     if report.failures:
         raise click.ClickException("\n".join(f"{path}: {why}" for path, why in report.failures.items()))

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-__all__ = ("status",)
+__all__ = ("latency_table", "status")
 
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 import redis
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -32,10 +33,13 @@ from lsst.ra.pipe.execution.queue import (
 
 from ._errors import expected_errors
 from ._progress import console
-from ._queue_options import format_time, look_into_queue, queue_options, without_password
+from ._queue_options import format_time, look_into_queue, queue_options, show_text, without_password
 
 _MAX_SHARDS = 6
 """Detector shards that have a row of their own, the longest."""
+
+_MAX_NAME = 24
+"""Characters of a worker's name that are shown."""
 
 _FWHM = "psf_fwhm_arcsec"
 """Metric that says most about an exposure."""
@@ -92,7 +96,7 @@ def _render(shown: QueueStatus, url: str) -> RenderableType:
     if shown.exposures:
         parts.append(_exposure_table(shown.exposures))
     if shown.latencies:
-        parts.append(_latency_table(shown.latencies))
+        parts.append(latency_table(shown.latencies))
     parts += [Text(line) for line in _footnotes(shown)]
     return Group(*parts)
 
@@ -103,8 +107,8 @@ def _headline(shown: QueueStatus, url: str) -> Text:
     working = sum(worker.facts.get("state") == "working" for worker in shown.workers)
     return Text(
         f"{format_time(time.time())}, queue at {url}\n"
-        f"{waiting} jobs waiting, {leased} leased; {len(shown.workers)} workers, {working} of them working; "
-        f"{shown.dead} failed for good, {shown.rejected} events refused"
+        f"jobs waiting: {waiting}, at work: {leased}; workers: {len(shown.workers)}, working: {working}; "
+        f"failed for good: {shown.dead}; events refused: {shown.rejected}\n"
     )
 
 
@@ -115,26 +119,36 @@ def _footnotes(shown: QueueStatus) -> Iterator[str]:
     if not shown.workers:
         yield "No worker has been seen in the last minute: nothing is processed."
     if shown.dead:
-        yield f"'rapid failures' lists the {shown.dead} jobs that failed for good, and why."
+        yield "'rapid failures' lists the jobs that failed for good, and why."
     if shown.rejected:
-        yield f"'rapid failures --events' lists the {shown.rejected} refused events."
+        yield "'rapid failures --events' lists the refused events, with their bytes."
 
 
 def _make_table(title: str, left: Sequence[str], right: Sequence[str], *, last: Sequence[str] = ()) -> Table:
     """Make a table with columns of text, of numbers, and of text again."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in left:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in last:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in (*left, *right, *last):
+        # What is too wide takes its space from the last columns.
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            min_width=None if name in last else len(name),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
     return table
 
 
 def _shard_table(shards: Sequence[ShardStatus]) -> Table:
     """Show special shards and the longest others, the rest in one row."""
-    table = _make_table("Queue", ["shard"], ["waiting", "leased", "oldest (s)"])
+    table = _make_table("Queue", ["shard"], ["waiting", "at work", "oldest (s)"])
     special = [shard for shard in shards if not shard.name.isdigit()]
     others = sorted(
         (shard for shard in shards if shard.name.isdigit()),
@@ -160,32 +174,35 @@ def _sum_shards(name: str, shards: Iterable[ShardStatus]) -> ShardStatus:
 
 def _worker_table(workers: Sequence[WorkerStatus]) -> Table:
     table = _make_table(
-        "Workers",
-        ["worker"],
-        ["done", "failed", "own (%)", "restarts", "seen (s)"],
-        last=["state", "job"],
+        "Workers", ["worker"], ["done", "failed", "own (%)", "restarts", "seen (s)"], last=["doing"]
     )
     for worker in workers:
         facts = worker.facts
         done = int(facts.get("done", 0))
         table.add_row(
-            Text(worker.name),
+            Text(_shorten(worker.name)),
             str(done),
             facts.get("failed", "0"),
             f"{100 * int(facts.get('own', 0)) / done:.0f}" if done else "",
             str(max(int(facts.get("children", 0)) - 1, 0)),
             f"{worker.seen_seconds:.1f}",
-            Text(facts.get("state", "unknown")),
-            Text(_current_job(worker)),
+            Text(_what_it_does(facts)),
         )
     return table
 
 
-def _current_job(worker: WorkerStatus) -> str:
-    """Say what a worker does, or why it does nothing."""
-    if worker.facts.get("state") == "cannot start":
-        return worker.facts.get("reason", "")
-    return worker.facts.get("job", "")
+def _shorten(name: str) -> str:
+    """Keep the end of a worker's name, in which they differ."""
+    return name if len(name) <= _MAX_NAME else f"…{name[1 - _MAX_NAME :]}"
+
+
+def _what_it_does(facts: Mapping[str, str]) -> str:
+    """Name the job that a worker is at, or else its state."""
+    state = facts.get("state", "unknown")
+    about = facts.get({"working": "job", "cannot start": "reason"}.get(state, ""), "")
+    if state == "working" and about:
+        return show_text(about)
+    return f"{state}: {show_text(about)}" if about else state
 
 
 def _exposure_table(exposures: Sequence[ExposureStatus]) -> Table:
@@ -209,8 +226,15 @@ def _exposure_table(exposures: Sequence[ExposureStatus]) -> Table:
     return table
 
 
-def _latency_table(latencies: Sequence[StageLatency]) -> Table:
+def latency_table(latencies: Sequence[StageLatency]) -> Table:
+    """Tabulate latencies by stage.
+
+    Parameters
+    ----------
+    latencies
+        What to tabulate.
+    """
     table = _make_table("Latency of recent images (s)", ["from", "to"], ["images", "p50", "p90", "p99"])
     for one in latencies:
-        table.add_row(one.begin, one.end, str(one.n), *(f"{p:.3f}" for p in (one.p50, one.p90, one.p99)))
+        table.add_row(one.begin, one.end, str(one.n), *(f"{p:z.3f}" for p in (one.p50, one.p90, one.p99)))
     return table

@@ -8,7 +8,6 @@ from __future__ import annotations
 __all__ = ("Child", "ChildDiedError")
 
 import contextlib
-import ctypes
 import faulthandler
 import json
 import logging
@@ -25,6 +24,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..queue import WorkerShards
+from ._die_with import die_with
 from ._messages import JobOutcome, JobRequest, JobResult
 from ._settings import ServiceSettings
 
@@ -35,9 +35,6 @@ _LOG = logging.getLogger(__name__)
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A worker is one core: parallelism comes from the detectors."""
-
-_PR_SET_PDEATHSIG = 1
-"""From ``linux/prctl.h``."""
 
 _MAX_DETAIL = 20_000
 """Characters of a crash report that are kept."""
@@ -214,7 +211,10 @@ def _run_child(
 ) -> None:
     """Be the process that executes."""
     begin = time.monotonic()
-    _die_with(parent)
+    die_with(parent, signal.SIGKILL)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # It warns once a run that there is no EUPS, which is no fault.
+    logging.getLogger("lsst.utils.packages").setLevel(logging.ERROR)
     # The supervisor decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -267,13 +267,6 @@ def _handle(handler: JobHandler, requests: Sequence[JobRequest]) -> bytes:
 def _encode(results: Sequence[JobResult]) -> bytes:
     answer = ",".join(result.model_dump_json(exclude_none=True) for result in results)
     return f'{{"results": [{answer}]}}'.encode()
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its supervisor dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _limit_memory(limit: int) -> None:

@@ -8,11 +8,16 @@ from __future__ import annotations
 __all__ = ("ManagedProcess", "ProcessGroup")
 
 import dataclasses
+import functools
 import logging
+import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+
+from ._die_with import die_with
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +60,10 @@ class ProcessGroup:
         Environment variables of all of them.
     grace_seconds
         Time (s) to stop in, before they are killed.
+
+    Notes
+    -----
+    When the thread that starts the programs dies, they are told to stop.
     """
 
     def __init__(self, *, environment: Mapping[str, str] | None = None, grace_seconds: float = 30.0) -> None:
@@ -134,7 +143,11 @@ class ProcessGroup:
         # Signals of the terminal go to the supervisor alone, which passes
         # them on in order.
         member.process = subprocess.Popen(
-            member.command, env=self._environment, stdin=subprocess.DEVNULL, start_new_session=True
+            member.command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),
         )
         member.started = time.monotonic()
 

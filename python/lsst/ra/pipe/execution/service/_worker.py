@@ -239,7 +239,8 @@ class Worker:
 
     def _settle_missing(self, lease: Lease, result: JobResult) -> None:
         """Wait for what is not there yet, within bounds."""
-        waited = time.time() - lease.queued
+        # By the clock of Redis, as this machine's may be off.
+        waited = lease.taken - lease.queued
         if waited < lease.job.wait_limit:
             delay = min(_NOT_READY_DELAY + waited / 4, max(lease.job.wait_limit - waited, 0.05))
             self._release(lease, delay)

@@ -61,6 +61,17 @@ def test_starving_job_gets_its_turn(make_queue: MakeQueue, share: int) -> None:
         put_burst(queue, [rank])
 
 
+def test_newest_that_waits_for_its_next_attempt_stops_nobody(make_queue: MakeQueue) -> None:
+    """The next newest goes meanwhile."""
+    queue = make_queue(lease_seconds=600.0, backoff_seconds=600.0)
+    put_burst(queue, list(range(9)))
+    for _ in range(5):
+        lease = take_now(queue)
+        assert lease is not None
+        queue.fail("w", lease, reason="bad luck")
+    assert finish_all(queue) == ["3", "2", "1", "0"]
+
+
 def test_nothing_starves_before_its_time(queue: JobQueue) -> None:
     """Young jobs stay behind the newest, however many are taken."""
     put_burst(queue, list(range(20)))

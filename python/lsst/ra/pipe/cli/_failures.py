@@ -41,13 +41,13 @@ def failures(*, redis_url: str, prefix: str, events: bool, detail: bool, as_json
     if events:
         shown = (_event_as_json(e) if as_json else _event_as_text(e, detail) for e in queue.rejected_events())
         codes = _print_each(shown)
-        summary = f"{codes.total()} events were refused" + _list_counts(codes)
+        summary = f"Refused events: {codes.total()}" + _list_counts(codes)
     else:
         letters = queue.dead_letters()
         codes = _print_each(
             (_letter_as_json(one) if as_json else _letter_as_text(one, detail)) for one in letters
         )
-        summary = f"{codes.total()} jobs failed for good" + _list_counts(codes)
+        summary = f"Jobs that failed for good: {codes.total()}" + _list_counts(codes)
         summary += " 'rapid retry' tries them again." if codes else ""
     if not as_json:
         click.echo(summary)
@@ -92,7 +92,7 @@ def _print_each(shown: Iterable[tuple[str, str]]) -> Counter[str]:
 
 
 def _list_counts(kinds: Counter[str]) -> str:
-    return f": {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}." if kinds else "."
+    return f" ({', '.join(f'{kind} {n}' for kind, n in kinds.most_common())})." if kinds else "."
 
 
 def _letter_as_text(letter: DeadLetter, detail: bool) -> tuple[str, str]:
@@ -106,7 +106,10 @@ def _letter_as_text(letter: DeadLetter, detail: bool) -> tuple[str, str]:
 
 
 def _letter_as_json(letter: DeadLetter) -> tuple[str, str]:
-    fields = {**dataclasses.asdict(letter), "job": letter.job.model_dump(mode="json", exclude_none=True)}
+    fields = {
+        **dataclasses.asdict(letter),
+        "job": letter.job.model_dump(mode="json", exclude={"gather"}, exclude_none=True),
+    }
     return letter.job.kind, json.dumps(fields)
 
 

@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from kafka_cluster import FAST, KafkaCluster
@@ -136,23 +136,22 @@ def test_killed_consumer_loses_nothing(cluster: KafkaCluster, tmp_path: pathlib.
     assert cluster.committed("killed") == 20
 
 
-def test_consumers_of_a_group_lose_nothing_in_a_rebalance(cluster: KafkaCluster) -> None:
-    """One joins, the other leaves; all messages were handled by one of them."""
+def test_consumers_of_a_group_lose_nothing_in_a_rebalance(
+    cluster: KafkaCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One joins, the other leaves; all messages are handled by one of them."""
+    caplog.set_level(logging.INFO)
     cluster.create("rebalance")
-    one, other = Recorder(), Recorder()
-
-    def both() -> set[bytes]:
-        return {*one.bodies, *other.bodies}
-
     bodies = make_bodies("rebalance", 120)
-    with running(make_source(cluster, "rebalance", batch_size=3), other):
-        with running(make_source(cluster, "rebalance", batch_size=3), one):
-            cluster.produce("rebalance", bodies[:40])
-            one.wait_for(lambda: bool(one.taken))
-            cluster.produce("rebalance", bodies[40:80])
-        cluster.produce("rebalance", bodies[80:])
-        other.wait_for(lambda: both() >= set(bodies))
-    assert both() == set(bodies)
+    recorder = Recorder()
+    with running(make_source(cluster, "rebalance", batch_size=3), recorder):
+        with running(make_source(cluster, "rebalance", batch_size=3), recorder):
+            cluster.produce("rebalance", bodies[:60])
+            recorder.wait_for(lambda: set(recorder.bodies) >= set(bodies[:60]))
+        cluster.produce("rebalance", bodies[60:])
+        recorder.wait_for(lambda: set(recorder.bodies) >= set(bodies))
+    assert set(recorder.bodies) == set(bodies)
+    assert len([record for record in caplog.records if "assigned" in record.message]) >= 2
 
 
 def test_outage_of_the_brokers_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -171,6 +170,19 @@ def test_outage_of_the_brokers_does_not_end_it(caplog: pytest.LogCaptureFixture)
             cluster.produce("outage", after)
             recorder.wait_for(lambda: set(recorder.bodies) >= {*before, *after})
         assert cluster.committed("outage") == 10
+
+
+@pytest.mark.parametrize("outage", [KafkaCluster.pause, KafkaCluster.close])
+def test_stop_during_an_outage_of_the_brokers_ends_it(outage: Callable[[KafkaCluster], None]) -> None:
+    """Though what was handled last cannot be committed any more."""
+    recorder = Recorder()
+    with KafkaCluster() as cluster:
+        cluster.create("stop")
+        with running(make_source(cluster, "stop"), recorder):
+            cluster.produce("stop", [b"message"])
+            recorder.wait_for_count(1)
+            outage(cluster)
+    assert recorder.bodies == [b"message"]
 
 
 def _wait_for_log(caplog: pytest.LogCaptureFixture, words: str) -> None:

@@ -9,6 +9,7 @@ __all__ = ("KafkaSource",)
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -22,9 +23,12 @@ _LOG = logging.getLogger(__name__)
 _WAIT = 0.25
 """Time (s) to wait for a message before looking whether to stop."""
 
+_GRACE = 3.0
+"""Time (s) that the last commit may take when it is to stop."""
+
 _DEFAULTS = {
     "auto.offset.reset": "earliest",
-    # The default of a minute would hold up a stop during an outage.
+    # So long may a stop take while the brokers do not answer; usual is 60 s.
     "socket.timeout.ms": "10000",
     # A topic or partition that is new is found soon.
     "topic.metadata.refresh.interval.ms": "10000",
@@ -71,6 +75,7 @@ class KafkaSource:
         self._batch_size = settings.batch_size
         self._stop = threading.Event()
         self._uncommitted: dict[tuple[str, int], int] = {}
+        self._is_committing = False
         self._complaints: set[int] = set()
 
     def run(self, handle: Handler) -> None:
@@ -87,11 +92,13 @@ class KafkaSource:
             Raised if an option is wrong, or the client can never go on.
         """
         patient = PatientHandler(handle, source="Kafka source", stop=self._stop)
-        consumer = Consumer({**self._config, "error_cb": self._complain}, logger=_LOG)
+        callbacks = {"error_cb": self._complain, "on_commit": self._on_commit}
+        consumer = Consumer({**self._config, **callbacks}, logger=_LOG)
         try:
             consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
             while not self._stop.is_set():
                 self._step(consumer, patient)
+            self._finish_commit(consumer)
         finally:
             consumer.close()
 
@@ -108,8 +115,7 @@ class KafkaSource:
                 return
             for message in messages:
                 self._uncommitted[_place(message)] = _offset(message) + 1
-        if self._uncommitted:
-            self._commit(consumer)
+        self._commit(consumer)
 
     def _receive(self, consumer: Consumer) -> Iterator[Message]:
         """Wait for a message, and take what else is there already."""
@@ -128,22 +134,41 @@ class KafkaSource:
                 self._complain(error)
 
     def _commit(self, consumer: Consumer) -> None:
-        """Commit what was handled; what fails is tried again in a while.
+        """Commit what was handled, one commit after another.
+
+        The client goes on while it tries; waiting for it would take as long
+        as an outage of the brokers, and could not be stopped.
+        """
+        if self._is_committing or not self._uncommitted:
+            return
+        offsets = [TopicPartition(topic, number, at) for (topic, number), at in self._uncommitted.items()]
+        try:
+            consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as exception:
+            self._complain(exception.args[0])
+        else:
+            self._is_committing = True
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Note what was committed; what was not is in the next commit.
 
         A partition that another consumer has by now is not ours to commit:
         the messages come again there, which does no harm.
         """
-        offsets = [TopicPartition(topic, number, at) for (topic, number), at in self._uncommitted.items()]
-        try:
-            committed = consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as exception:
-            self._complain(exception.args[0])
-            return
-        for partition in committed or ():
-            if partition.error is None:
-                self._uncommitted.pop((partition.topic, partition.partition), None)
-            else:
-                self._complain(partition.error)
+        self._is_committing = False
+        for partition in partitions:
+            place = (partition.topic, partition.partition)
+            if failure := partition.error or error:
+                self._complain(failure)
+            elif self._uncommitted.get(place) == partition.offset:
+                del self._uncommitted[place]
+
+    def _finish_commit(self, consumer: Consumer) -> None:
+        """Commit what was handled last, if that is to be had soon."""
+        end = time.monotonic() + _GRACE
+        while self._uncommitted and time.monotonic() < end:
+            self._commit(consumer)
+            consumer.consume(1, _WAIT)  # calls back; a message comes again to the next
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         _LOG.info("Kafka source: assigned %s.", ", ".join(map(_name, partitions)) or "no partition")

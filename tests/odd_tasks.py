@@ -9,12 +9,11 @@ with components, deferred reading, early exits, init-datasets and hooks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from arithmetic_pipeline import DoubleConfig, DoubleConnections, DoubleTask
-from lsst.daf.butler import DatasetRef, DeferredDatasetHandle
+from lsst.daf.butler import DeferredDatasetHandle
 from lsst.images import Box, Image, MaskedImage, MaskPlane, MaskSchema
 from lsst.pex.config import Field
 from lsst.pipe.base import (
@@ -40,20 +39,6 @@ class PickyTask(DoubleTask):
         if number["value"] == 0:
             raise NoWorkFound("the number is zero")
         return super().run(number=number, factor=factor)
-
-
-class LoadingTask(DoubleTask):
-    """Doubles a number; asks for its calibrations beforehand."""
-
-    ConfigClass = DoubleConfig
-    _DefaultName: ClassVar[str] = "loading"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.loaded: list[tuple[int, Any]] = []
-
-    def load_calibrations(self, get: Callable[[DatasetRef], Any], refs: Mapping[str, DatasetRef]) -> None:
-        self.loaded.append((int(refs["factor"].dataId["detector"]), get(refs["factor"])))
 
 
 class PaintConnections(PipelineTaskConnections, dimensions=_DETECTOR):

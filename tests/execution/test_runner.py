@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from arithmetic_pipeline import DETECTORS, EXPOSURE, NO_VISIT, put_number, replace_number
-from lsst.daf.butler import Butler, Timespan
+from lsst.daf.butler import Butler, DatasetIdGenEnum, DatasetRef, Timespan
 from lsst.daf.butler.registry import DataIdError
 from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.execution import (
@@ -404,19 +404,6 @@ def test_new_calibration_is_used_after_refresh(
     assert read("doubled", "u/test", exposure=EXPOSURE, detector=94) == {"value": 3.0 * 94}
 
 
-def test_warming_lets_a_task_load_its_calibrations(
-    root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
-) -> None:
-    """For each detector with those that are valid, until the time is over."""
-    text = PICKY.replace("PickyTask", "LoadingTask")
-    runner = Runner(root, write_pipeline(tmp_path, text))
-    runner.runner.warm([93, 94], "LSSTCam")
-    task: Any = runner.runner._factory.construct(["double"])["double"]
-    assert task.loaded == [(93, {"value": 2.0}), (94, {"value": 2.0})]
-    runner.runner.warm([95], "LSSTCam", seconds=-1.0)
-    assert len(task.loaded) == 2
-
-
 def test_task_that_adjusts_all_quanta_is_refused(
     root: pathlib.Path, repository: Butler, pipeline: str, tmp_path: pathlib.Path
 ) -> None:
@@ -463,3 +450,40 @@ def test_two_runners_on_one_image_write_it_once(
     for ref in per_image:
         repository.get(ref)
     assert staged_files(root) == []
+
+
+def test_rehearsal_writes_nothing(root: pathlib.Path, repository: Butler, pipeline: str) -> None:
+    """Its tasks succeed; afterwards the image is as new."""
+    runner = Runner(root, pipeline)
+    report = runner.runner.rehearse(instrument="LSSTCam", exposure=EXPOSURE, detector=94)
+    assert set(statuses(report).values()) == {QuantumStatus.SUCCEEDED}
+    assert names_in(repository, runner.run) == set()
+    assert staged_files(root) == []
+    assert set(statuses(runner.run_detector(94)).values()) == {QuantumStatus.SUCCEEDED}
+
+
+def test_raw_is_found_where_a_search_finds_it(
+    root: pathlib.Path, repository: Butler, pipeline: str, read: Callable[..., object]
+) -> None:
+    """A number whose identifier is predictable, as those of raws are, does not
+    go before one of a collection that is earlier in the chain.
+    """
+    dataset_type = repository.get_dataset_type("number")
+    for detector in (187, 188):
+        ref = repository.put(
+            {"value": 2.0}, "factor", instrument="LSSTCam", detector=detector, run="LSSTCam/calib/run"
+        )
+        repository.registry.certify("LSSTCam/calib", [ref], Timespan(None, None))
+    for detector, run in ((187, "LSSTCam/raw/all"), (188, "LSSTCam/raw/all"), (188, "u/better")):
+        repository.collections.register(run)
+        data_id = repository.registry.expandDataId(instrument="LSSTCam", exposure=EXPOSURE, detector=detector)
+        mode = DatasetIdGenEnum.DATAID_TYPE_RUN
+        ref = DatasetRef(dataset_type, data_id, run=run, id_generation_mode=mode)
+        repository.put({"value": 1.0 if run == "LSSTCam/raw/all" else 5.0}, ref)
+    runner = Runner(root, pipeline)
+    runner.run_detector(187)
+    assert read("doubled", "u/test", exposure=EXPOSURE, detector=187) == {"value": 2.0}
+    repository.collections.prepend_chain("LSSTCam/defaults", "u/better")
+    runner.runner.refresh()
+    runner.run_detector(188)
+    assert read("doubled", "u/test", exposure=EXPOSURE, detector=188) == {"value": 10.0}

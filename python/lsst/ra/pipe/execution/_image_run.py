@@ -78,6 +78,9 @@ class ImageRun:
     reader: Butler
     """Client of the repository, to read with."""
 
+    finder: InputFinder
+    """Finds the inputs."""
+
     clock: StepClock
     """Tells where the time goes."""
 
@@ -93,14 +96,21 @@ class ImageRun:
     existing: Set[DatasetId] = dataclasses.field(init=False)
     """Identifiers of the outputs that the repository has already."""
 
+    overall: Mapping[str, DatasetRef] = dataclasses.field(init=False)
+    """Inputs that were found already, by dataset type."""
+
     def __post_init__(self) -> None:
         self.refs = {
             label: plan.output_refs(self.image, self.output_run)
             for label, plan in self.stage.plans.items()
             if not self._lacks_visit(plan)
         }
-        ids = [ref.id for refs in self.refs.values() for ref in refs.values()]
-        self.existing = frozenset(ref.id for ref in self.reader.get_many_datasets(ids))
+        predicted = self.finder.predict((self.stage.plans[label] for label in self.refs), self.image)
+        ids = {ref.id for refs in self.refs.values() for ref in refs.values()}
+        wanted = ids | {ref.id for ref in predicted.values()}
+        found = {ref.id for ref in self.reader.get_many_datasets(wanted)}
+        self.existing = frozenset(ids & found)
+        self.overall = {name: ref for name, ref in predicted.items() if ref.id in found}
 
     def triage(self) -> list[str]:
         """Tell the tasks that need not or cannot run from those to run.
@@ -123,17 +133,13 @@ class ImageRun:
                 wanted |= self._producers_of_unwritten(label)
         return [label for label in self.stage.plans if label in wanted]
 
-    def execute(
-        self, label: str, *, finder: InputFinder, butler: ImageButler, factory: WarmTaskFactory
-    ) -> None:
+    def execute(self, label: str, *, butler: ImageButler, factory: WarmTaskFactory) -> None:
         """Run one task, and note its outcome.
 
         Parameters
         ----------
         label
             Label of the task.
-        finder
-            Finds its inputs.
         butler
             What it reads and writes with.
         factory
@@ -142,7 +148,7 @@ class ImageRun:
         repeated = self.outcomes.get(label)
         outcome = self._find_cause(label)
         if outcome is None:
-            made = self._make_quantum(label, finder, butler)
+            made = self._make_quantum(label, butler)
             outcome = (
                 made if isinstance(made, QuantumOutcome) else self._execute(made, label, butler, factory)
             )
@@ -207,7 +213,7 @@ class ImageRun:
                 return QuantumOutcome(label, QuantumStatus.BLOCKED, reason=reason)
         return None
 
-    def _make_quantum(self, label: str, finder: InputFinder, butler: ImageButler) -> Quantum | QuantumOutcome:
+    def _make_quantum(self, label: str, butler: ImageButler) -> Quantum | QuantumOutcome:
         """Find a task's inputs and make its quantum, or tell why not.
 
         Whatever a task's own hooks raise is the outcome of its quantum.
@@ -216,10 +222,10 @@ class ImageRun:
         handed = {name: ref for other in plan.upstream for name, ref in self.refs[other].items()}
         try:
             with self.clock.step("look up inputs"):
-                inputs = finder.find(
+                inputs = self.finder.find(
                     plan,
                     self.image,
-                    handed_on=handed,
+                    known={**self.overall, **handed},
                     outputs=self.refs[label],
                     detector_runs=self.detector_runs,
                 )

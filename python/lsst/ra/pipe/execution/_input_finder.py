@@ -7,9 +7,16 @@ from __future__ import annotations
 
 __all__ = ("InputFinder", "MissingInputError")
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from lsst.daf.butler import Butler, DatasetRef, MissingDatasetTypeError
+from lsst.daf.butler import (
+    Butler,
+    CollectionType,
+    DatasetIdGenEnum,
+    DatasetRef,
+    DatasetType,
+    MissingDatasetTypeError,
+)
 
 from ._calibration_lookup import CalibrationLookup
 from ._image_id import ImageId
@@ -29,19 +36,62 @@ class InputFinder:
         Client of the repository.
     inputs
         Collections to search.
+
+    Notes
+    -----
+    Until `refresh` it is remembered which of the input collections is the
+    first one to have datasets of a type, and of the calibrations what
+    `CalibrationLookup` says.
     """
 
     def __init__(self, butler: Butler, inputs: Sequence[str]) -> None:
         self._butler = butler
         self._inputs = list(inputs)
+        self._first_runs: dict[str, str | None] = {}
         self.calibrations = CalibrationLookup(butler, inputs)
+
+    def refresh(self) -> None:
+        """Look again at what is remembered."""
+        self._first_runs.clear()
+        self.calibrations.refresh()
+
+    def predict(self, plans: Iterable[TaskPlan], image: ImageId) -> dict[str, DatasetRef]:
+        """Predict the inputs that no task writes, as a rule the raw.
+
+        Parameters
+        ----------
+        plans
+            The tasks.
+        image
+            The image.
+
+        Returns
+        -------
+        refs
+            References by dataset type, if the identifiers follow from type,
+            run and data ID, as those of raws do.  If the repository has a
+            dataset with such an identifier, it is the one that a search in
+            the input collections would give.
+        """
+        predicted = {}
+        for planned in (one for plan in plans for one in plan.inputs):
+            if planned.source is not InputSource.OVERALL or planned.is_produced:
+                continue
+            if (run := self._find_first_run(planned.dataset_type)) is not None:
+                predicted[planned.name] = DatasetRef(
+                    planned.dataset_type,
+                    image.data_id.subset(planned.dataset_type.dimensions),
+                    run=run,
+                    id_generation_mode=DatasetIdGenEnum.DATAID_TYPE_RUN,
+                )
+        return predicted
 
     def find(
         self,
         plan: TaskPlan,
         image: ImageId,
         *,
-        handed_on: Mapping[str, DatasetRef],
+        known: Mapping[str, DatasetRef],
         outputs: Mapping[str, DatasetRef],
         detector_runs: Sequence[str],
     ) -> dict[str, Sequence[DatasetRef]]:
@@ -53,8 +103,9 @@ class InputFinder:
             The task.
         image
             The image.
-        handed_on
-            Outputs of the other tasks of this image, by dataset type.
+        known
+            Outputs of the other tasks of this image, and overall inputs that
+            were found already, by dataset type.
         outputs
             Outputs of this task, by dataset type.
         detector_runs
@@ -79,9 +130,10 @@ class InputFinder:
         for planned in plan.inputs:
             if planned.name in found or planned.source is InputSource.PREREQUISITE:
                 continue
+            if planned.name in known:
+                found[planned.name] = [known[planned.name]]
+                continue
             match planned.source:
-                case InputSource.HANDED_ON:
-                    found[planned.name] = [handed_on[planned.name]]
                 case InputSource.GATHERED:
                     found[planned.name] = self._gather(planned, image, detector_runs)
                 case InputSource.OVERALL:
@@ -90,6 +142,18 @@ class InputFinder:
                     found[planned.name] = self._find_calibration(planned, plan, image)
         found |= self._find_prerequisites(plan, image, found, outputs)
         return found
+
+    def _find_first_run(self, dataset_type: DatasetType) -> str | None:
+        """Return the first collection with datasets of a type, if it is a RUN."""
+        name = dataset_type.name
+        if name not in self._first_runs:
+            infos = self._butler.collections.query_info(
+                self._inputs, flatten_chains=True, include_summary=True, summary_datasets=[dataset_type]
+            )
+            first = next((info for info in infos if name in (info.dataset_types or ())), None)
+            is_run = first is not None and first.type is CollectionType.RUN
+            self._first_runs[name] = first.name if first is not None and is_run else None
+        return self._first_runs[name]
 
     def _gather(
         self, planned: PlannedInput, image: ImageId, detector_runs: Sequence[str]

@@ -241,7 +241,7 @@ class QuantumRunner:
         """
         self._reader.registry.refresh()
         self._images.forget()
-        self._inputs.calibrations.refresh()
+        self._inputs.refresh()
 
     def collect_garbage(self) -> None:
         """Free the memory that the last image held.
@@ -283,8 +283,8 @@ class QuantumRunner:
             self.collect_garbage()
         with clock.step("find image"):
             image = self._images.find(instrument=instrument, exposure=exposure, detector=detector)
-        with clock.step("look up outputs"):
-            run = ImageRun(stage, image, output_run, detector_runs, self._reader, clock)
+        with clock.step("look up raw and outputs"):
+            run = ImageRun(stage, image, output_run, detector_runs, self._reader, self._inputs, clock)
             labels = run.triage()
         butler = self._execute(run, labels) if labels else None
         with clock.step("publish"):
@@ -316,7 +316,7 @@ class QuantumRunner:
         )
         try:
             for label in labels:
-                run.execute(label, finder=self._inputs, butler=butler, factory=self._factory)
+                run.execute(label, butler=butler, factory=self._factory)
             with run.clock.step("registration"):
                 self._staging.register(butler.written)
         finally:

@@ -57,7 +57,7 @@ def failures(*, redis_url: str, prefix: str, events: bool, detail: bool, as_json
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)
 @queue_options
 @click.option("--all", "every", is_flag=True, help="Queue every job that failed for good.")
-@click.option("--match", "pattern", metavar="GLOB", help="Those whose key matches: 'LSSTCam/2026*/94/*'.")
+@click.option("--match", "pattern", metavar="GLOB", help="Those whose key matches, as file names in a shell.")
 @expected_errors
 def retry(
     *, identifiers: tuple[str, ...], redis_url: str, prefix: str, every: bool, pattern: str | None

@@ -123,6 +123,11 @@ def shard_of(detector: int, n_shards: int) -> str:
     n_shards
         Number of shards, the same for all processes of a service.
 
+    Returns
+    -------
+    shard
+        Name of the shard.
+
     Notes
     -----
     A detector keeps its shard for ever, so the worker that owns the shard has

@@ -197,8 +197,13 @@ class JobQueue:
 
         Parameters
         ----------
-        parts
+        *parts
             What comes after the prefix.
+
+        Returns
+        -------
+        name
+            The prefix and the parts, with colons between them.
         """
         return ":".join((self._prefix, *parts))
 
@@ -465,7 +470,7 @@ class JobQueue:
         ----------
         worker
             Name of the worker.
-        facts
+        **facts
             What to tell; it adds to what was told before.
         """
         pipe = self.client.pipeline(transaction=False)

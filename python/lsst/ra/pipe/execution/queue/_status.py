@@ -177,6 +177,11 @@ def read_status(queue: JobQueue, *, n_reports: int = 1000, n_exposures: int = 20
         Number of finished jobs to take the latencies from.
     n_exposures
         Number of exposures to show.
+
+    Returns
+    -------
+    status
+        What there is at this moment.
     """
     seconds, microseconds = queue.client.time()
     now = seconds + microseconds / 1e6

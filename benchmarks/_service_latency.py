@@ -79,7 +79,9 @@ def redirected_stderr(path: pathlib.Path) -> Iterator[None]:
         os.close(saved)
 
 
-def measure_ready(repository: pathlib.Path, rules: pathlib.Path, state: pathlib.Path, *, n: int) -> list[float]:
+def measure_ready(
+    repository: pathlib.Path, rules: pathlib.Path, state: pathlib.Path, *, n: int
+) -> list[float]:
     """Start a worker several times; return the seconds until it is ready."""
     servers = ProcessGroup()
     try:
@@ -104,7 +106,12 @@ def _start_worker(repository: pathlib.Path, rules: pathlib.Path, url: str) -> fl
 
 
 def measure_latency(
-    settings: ServiceSettings, files: Sequence[RawFile], *, directory: pathlib.Path, n_workers: int, load: float
+    settings: ServiceSettings,
+    files: Sequence[RawFile],
+    *,
+    directory: pathlib.Path,
+    n_workers: int,
+    load: float,
 ) -> LatencyResult:
     """Run the service on files that appear in a directory.
 
@@ -115,15 +122,13 @@ def measure_latency(
     inbox.mkdir()
     n = len(DETECTORS)
     warming, burst, paced = files[:n], files[n : 3 * n], files[3 * n :]
-    service = LiveService(
-        settings, sources=[inbox.as_uri()], n_workers=n_workers, state=directory / "state"
-    )
+    service = LiveService(settings, sources=[inbox.as_uri()], n_workers=n_workers, state=directory / "state")
     try:
         queue = service.start()
         _wait(lambda: _n_ready(queue) > n_workers, "all workers are ready")
         _process(queue, warming, inbox, interval=0.0)
-        began = {raw: close for raw, close in _process(queue, burst, inbox, interval=0.0).items()}
-        capacity = _throughput(_reports(queue, began))
+        at_once = _process(queue, burst, inbox, interval=0.0)
+        capacity = _throughput(_reports(queue, at_once))
         interval = 1.0 / (load * capacity)
         closed = _process(queue, paced, inbox, interval=interval)
         return _summarize(queue, closed, capacity, interval)
@@ -180,7 +185,9 @@ def _reports(queue: JobQueue, files: dict[RawFile, float]) -> dict[RawFile, dict
 def _throughput(reports: dict[RawFile, dict[str, Any]]) -> float:
     """Return detectors per second, of a burst."""
     times = [report["times"] for report in reports.values()]
-    return len(times) / (max(one["done"] for one in times) - min(one["started"] for one in times))
+    begin: float = min(one["started"] for one in times)
+    end: float = max(one["done"] for one in times)
+    return len(times) / (end - begin)
 
 
 def _summarize(
@@ -192,8 +199,6 @@ def _summarize(
         for one in read_reports(queue)
         if one["kind"] == "exposure"
     ]
-    n_others = len(read_reports(queue)) - len(reports)
-    del n_others
     status = read_status(queue, n_reports=_n_reports_since(queue, min(closed.values())))
     return LatencyResult(
         capacity=capacity,

@@ -58,7 +58,10 @@ def prepare_arithmetic(butler: Butler, images: Iterable[RawFile], directory: pat
     """Put the inputs of a pipeline of small tasks into a repository; return
     the pipeline, without the task that gathers.
     """
-    for name, dimensions in (("number", ("instrument", "exposure", "detector")), ("factor", ("instrument", "detector"))):
+    for name, dimensions in (
+        ("number", ("instrument", "exposure", "detector")),
+        ("factor", ("instrument", "detector")),
+    ):
         butler.registry.registerDatasetType(
             DatasetType(
                 name,
@@ -124,7 +127,10 @@ def compare_executors(
     runner.close()
     n_quanta = len(graph.tasks)
     chosen = images[1 : 1 + n_pipetask]
-    by_pipetask = [_time_pipetask(root, pipeline, image, f"u/benchmark/{name}/pipetask{image.detector}/{image.exposure}") for image in chosen]
+    by_pipetask = [
+        _time_pipetask(root, pipeline, image, f"u/benchmark/{name}/pipetask{image.detector}/{image.exposure}")
+        for image in chosen
+    ]
     return ExecutorTimes(
         n_quanta=n_quanta,
         runner_overhead=[seconds / n_quanta for seconds in by_runner[1:]],

@@ -24,6 +24,8 @@ TIMEOUT = 30.0
 """Time (s) after which the cluster is taken for dead."""
 
 FAST = {
+    # Other than real brokers, these keep a request so long though a message comes.
+    "fetch.wait.max.ms": "10",
     "topic.metadata.refresh.interval.ms": "200",
     "socket.timeout.ms": "2000",
     # These brokers wait for nearly that long when the members of a group

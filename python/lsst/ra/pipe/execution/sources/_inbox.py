@@ -194,7 +194,10 @@ class Inbox:
         waiting = self._waiting[path]
         if waiting.is_complete is None:
             waiting.is_complete = _is_complete(path)
-        unchanged = max(time.monotonic() - waiting.since, time.time() - status.st_mtime)
+        unchanged = time.monotonic() - waiting.since
+        # A long write sets the time when it begins, so that only an old file's counts.
+        if (age := time.time() - status.st_mtime) >= self._settings.settle_seconds:
+            unchanged = max(unchanged, age)
         if not waiting.is_complete:
             return unchanged >= self._settings.settle_seconds
         # Writing sets both times; what came after it was a rename or the like.

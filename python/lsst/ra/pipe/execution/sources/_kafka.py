@@ -26,10 +26,11 @@ _WAIT = 0.25
 _GRACE = 3.0
 """Time (s) that the last commit may take when it is to stop."""
 
+_CLOSING = 5.0
+"""Time (s) that leaving the group may take."""
+
 _DEFAULTS = {
     "auto.offset.reset": "earliest",
-    # So long may a stop take while the brokers do not answer; usual is 60 s.
-    "socket.timeout.ms": "10000",
     # A topic or partition that is new is found soon.
     "topic.metadata.refresh.interval.ms": "10000",
 }
@@ -93,14 +94,14 @@ class KafkaSource:
         """
         patient = PatientHandler(handle, source="Kafka source", stop=self._stop)
         callbacks = {"error_cb": self._complain, "on_commit": self._on_commit}
-        consumer = Consumer({**self._config, **callbacks}, logger=_LOG)
+        consumer = Consumer({**self._config, **callbacks}, logger=_LOG.getChild("librdkafka"))
         try:
             consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
             while not self._stop.is_set():
                 self._step(consumer, patient)
             self._finish_commit(consumer)
         finally:
-            consumer.close()
+            _close(consumer)
 
     def stop(self) -> None:
         """End `run`, from another thread or a signal handler."""
@@ -186,6 +187,18 @@ class KafkaSource:
         if error.code() not in self._complaints:
             _LOG.warning("Kafka source: goes on after %s: %s", error.name(), error.str())
         self._complaints.add(error.code())
+
+
+def _close(consumer: Consumer) -> None:
+    """Leave the group; the brokers miss a member who cannot, after a while.
+
+    During an outage the client may wait for ever for what was under way.
+    """
+    thread = threading.Thread(target=consumer.close, name="kafka-close", daemon=True)
+    thread.start()
+    thread.join(_CLOSING)
+    if thread.is_alive():
+        _LOG.warning("Kafka source: ends without leaving its group: the brokers do not answer.")
 
 
 def _make_delivery(message: Message) -> Delivery:

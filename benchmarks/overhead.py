@@ -80,10 +80,10 @@ def measure(
     for number in range(rounds + 1):
         parent = f"u/benchmark/{len(graph.tasks)}/{number}"
         run = prepare_output_run(butler, graph, parent=parent, chain=parent, inputs=INPUTS)
-        for exposure in exposures:
-            # A worker meets each image for the first time.
-            runner.refresh()
-            for detector in DETECTORS:
+        for detector in DETECTORS:
+            for exposure in exposures:
+                # A worker meets each exposure for the first time.
+                runner.refresh()
                 report = runner.run_detector(
                     instrument="LSSTCam", exposure=exposure, detector=detector, output_run=run
                 )

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 __all__ = ("ImageFinder", "ImageId")
 
+import contextlib
 import dataclasses
 from collections import OrderedDict
 from typing import Any
 
 from lsst.daf.butler import Butler, DataCoordinate, DimensionRecord
+from lsst.daf.butler.registry import DataIdError
 
 _MAX_EXPOSURES = 200
 """How many exposures an `ImageFinder` remembers."""
@@ -59,6 +61,7 @@ class ImageFinder:
     def __init__(self, butler: Butler) -> None:
         self._butler = butler
         self._records: OrderedDict[tuple[str, int], dict[str, DimensionRecord | None]] = OrderedDict()
+        self._last: tuple[str, int, int | None] | None = None
 
     def find(self, *, instrument: str, exposure: int, detector: int | None) -> ImageId:
         """Look an image up.
@@ -82,6 +85,7 @@ class ImageFinder:
         lsst.daf.butler.DataIdError
             Raised if the repository knows no such exposure or detector.
         """
+        self._last = instrument, exposure, detector
         values: dict[str, Any] = {"instrument": instrument, "exposure": exposure}
         if detector is not None:
             values["detector"] = detector
@@ -95,9 +99,16 @@ class ImageFinder:
         number = int(data_id["visit"]) if "visit" in data_id else None
         return ImageId(instrument, exposure, detector, number, data_id)
 
-    def forget(self) -> None:
-        """Let all that is remembered go."""
+    def refresh(self) -> None:
+        """Let all that is remembered go, and look the last image up again, so
+        that the next one finds the client's own caches filled.
+        """
         self._records.clear()
+        if self._last is not None:
+            instrument, exposure, detector = self._last
+            # It may have been removed.
+            with contextlib.suppress(DataIdError):
+                self.find(instrument=instrument, exposure=exposure, detector=detector)
 
     def _query(self, values: dict[str, Any]) -> DataCoordinate:
         """Look up an image with its visit in one query, or without."""

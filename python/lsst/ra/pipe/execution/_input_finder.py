@@ -47,12 +47,13 @@ class InputFinder:
     def __init__(self, butler: Butler, inputs: Sequence[str]) -> None:
         self._butler = butler
         self._inputs = list(inputs)
-        self._first_runs: dict[str, str | None] = {}
+        self._first_runs: dict[DatasetType, str | None] = {}
         self.calibrations = CalibrationLookup(butler, inputs)
 
     def refresh(self) -> None:
         """Look again at what is remembered."""
-        self._first_runs.clear()
+        for dataset_type in self._first_runs:
+            self._first_runs[dataset_type] = self._query_first_run(dataset_type)
         self.calibrations.refresh()
 
     def predict(self, plans: Iterable[TaskPlan], image: ImageId) -> dict[str, DatasetRef]:
@@ -77,7 +78,9 @@ class InputFinder:
         for planned in (one for plan in plans for one in plan.inputs):
             if planned.source is not InputSource.OVERALL or planned.is_produced:
                 continue
-            if (run := self._find_first_run(planned.dataset_type)) is not None:
+            if planned.dataset_type not in self._first_runs:
+                self._first_runs[planned.dataset_type] = self._query_first_run(planned.dataset_type)
+            if (run := self._first_runs[planned.dataset_type]) is not None:
                 predicted[planned.name] = DatasetRef(
                     planned.dataset_type,
                     image.data_id.subset(planned.dataset_type.dimensions),
@@ -143,17 +146,13 @@ class InputFinder:
         found |= self._find_prerequisites(plan, image, found, outputs)
         return found
 
-    def _find_first_run(self, dataset_type: DatasetType) -> str | None:
+    def _query_first_run(self, dataset_type: DatasetType) -> str | None:
         """Return the first collection with datasets of a type, if it is a RUN."""
-        name = dataset_type.name
-        if name not in self._first_runs:
-            infos = self._butler.collections.query_info(
-                self._inputs, flatten_chains=True, include_summary=True, summary_datasets=[dataset_type]
-            )
-            first = next((info for info in infos if name in (info.dataset_types or ())), None)
-            is_run = first is not None and first.type is CollectionType.RUN
-            self._first_runs[name] = first.name if first is not None and is_run else None
-        return self._first_runs[name]
+        infos = self._butler.collections.query_info(
+            self._inputs, flatten_chains=True, include_summary=True, summary_datasets=[dataset_type]
+        )
+        first = next((info for info in infos if dataset_type.name in (info.dataset_types or ())), None)
+        return first.name if first is not None and first.type is CollectionType.RUN else None
 
     def _gather(
         self, planned: PlannedInput, image: ImageId, detector_runs: Sequence[str]

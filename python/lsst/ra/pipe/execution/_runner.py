@@ -240,8 +240,8 @@ class QuantumRunner:
         input collections, are seen from then on.
         """
         self._reader.registry.refresh()
-        self._images.forget()
         self._inputs.refresh()
+        self._images.refresh()
 
     def collect_garbage(self) -> None:
         """Free the memory that the last image held.

@@ -100,7 +100,8 @@ class Distributor:
             RejectedEvent(body=delivery.body, origin=delivery.origin, code=one.code, reason=one.message)
             for delivery, outcomes in zip(deliveries, settled, strict=True)
             for one in outcomes
-            if isinstance(one, EventRejected)
+            # Every raw has a sidecar: that these are no raws is no news.
+            if isinstance(one, EventRejected) and one.code is not RejectionCode.NOT_RAW
         ]
         for event in rejected:
             level = logging.INFO if event.code == RejectionCode.REPLAYED else logging.WARNING

@@ -140,7 +140,8 @@ class Worker:
         detail = child.kill(trace=True)
         if not self._stopping.is_set():
             _LOG.error("%s: cannot start: %s\n%s", self.name, reason, detail)
-            self._announce("cannot start", reason=reason)
+            last_line = detail.strip().rpartition("\n")[2]
+            self._announce("cannot start", reason=f"{reason}: {last_line}" if last_line else reason)
             self._stopping.wait(min(_START_PAUSE, 2.0 ** min(self._counts.children, 8) / 10))
         return None
 
@@ -223,8 +224,6 @@ class Worker:
     def _settle(self, lease: Lease, result: JobResult, started: float) -> None:
         """Tell the queue what became of a job."""
         if result.outcome is JobOutcome.DONE:
-            self._counts.done += 1
-            self._counts.own += lease.is_own
             self._queue.finish(
                 self.name,
                 lease,
@@ -232,6 +231,8 @@ class Worker:
                 published=result.published,
                 follow_ups=result.follow_ups,
             )
+            self._counts.done += 1
+            self._counts.own += lease.is_own
         elif result.outcome is JobOutcome.NOT_READY:
             self._settle_missing(lease, result)
         else:
@@ -254,8 +255,8 @@ class Worker:
             self._patiently(self._fail, lease, f"{lease.key}: {why}", detail)
 
     def _fail(self, lease: Lease, reason: str, detail: str, final: bool = False) -> None:
-        self._counts.failed += 1
         dead = self._queue.fail(self.name, lease, reason=reason, detail=detail, final=final)
+        self._counts.failed += 1
         what = "failed for good" if dead else "is tried again"
         _LOG.warning("%s %s after attempt %d: %s", lease.key, what, lease.attempt, reason)
 

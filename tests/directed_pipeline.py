@@ -6,9 +6,10 @@
 """A pipeline whose detector task does what its input says: succeed, fail,
 crash, hang, or ask the test.
 
-The number of a detector has an ``act``.  With ``ask`` the task connects to the
-`Director`, in the process of the test, says who it is, and does what that
-answers.
+The number of a detector has an ``act``, and may have a file name ``once``: then
+only the first attempt, which makes the file, does it.  With ``ask`` the task
+connects to the `Director`, in the process of the test, says who it is, and does
+what that answers.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ tasks:
   total: directed_pipeline.TotalTask
 """
 
-TIMEOUT = 30.0
+TIMEOUT = 90.0
 """Time (s) after which something is taken for not happening."""
 
 _VARIABLE = "TEST_DIRECTOR"
@@ -68,7 +69,8 @@ class ActTask(PipelineTask):
     config: ActConfig
 
     def run(self, *, number: dict[str, Any]) -> Struct:
-        perform(number.get("act", "succeed"), value=number["value"])
+        if "once" not in number or _make_file(number["once"]):
+            perform(number.get("act", "succeed"), value=number["value"])
         return Struct(acted={"value": number["value"] + self.config.offset, "pid": os.getpid()})
 
 
@@ -95,6 +97,14 @@ class TotalTask(PipelineTask):
 
     def run(self, *, acted: list[dict[str, Any]]) -> Struct:
         return Struct(total={"value": sum(one["value"] for one in acted), "n": len(acted)})
+
+
+def _make_file(path: str) -> bool:
+    """Make a file; tell whether it was not there."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        return True
+    return False
 
 
 def perform(act: str, *, value: float) -> None:

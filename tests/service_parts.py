@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import psutil
 from lsst.daf.butler import Butler
 from lsst.ra.pipe.execution.dispatch import ExposureCatalog
 from lsst.ra.pipe.execution.events import EventParser, ImageIngested
@@ -29,7 +28,7 @@ from lsst.ra.pipe.execution.sources import Delivery
 from number_repository import INSTRUMENT
 
 TESTS = pathlib.Path(__file__).parent
-TIMEOUT = 30.0
+TIMEOUT = 90.0
 """Time (s) after which something is taken for not happening."""
 
 
@@ -200,7 +199,12 @@ def environment_of(settings: ServiceSettings) -> dict[str, str]:
     beyond its options.
     """
     path = f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    variables = {"PYTHONPATH": path, "RAPID_QUEUE": settings.queue.model_dump_json()}
+    source = settings.source.model_dump_json(include={"kafka_options", "batch_size"})
+    variables = {
+        "PYTHONPATH": path,
+        "RAPID_QUEUE": settings.queue.model_dump_json(),
+        "RAPID_SOURCE": source,
+    }
     for name in ("grace_seconds", "memory_limit_bytes", "start_seconds"):
         variables[f"RAPID_{name.upper()}"] = str(getattr(settings, name))
     return variables
@@ -223,6 +227,7 @@ def await_end(pids: Iterable[int]) -> None:
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs."""
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        status = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
         return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"

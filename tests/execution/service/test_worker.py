@@ -16,7 +16,7 @@ import pytest
 from directed_pipeline import Director
 from lsst.daf.butler import Butler
 from lsst.ra.pipe.execution.service import Worker
-from number_repository import add_exposures, exposure_id, put_numbers
+from number_repository import add_exposures, exposure_id, put_numbers, put_raw
 from service_parts import Service, await_end, wait_until
 
 
@@ -165,3 +165,15 @@ def test_exposure_may_become_known_later(
     put_numbers(butler, {(exposure, 93): {"value": 1.0}}, tmp_path)
     service.await_done(f"dispatch/LSSTCam/{exposure}/93")
     assert service.await_done(f"{exposure}/93/all")["attempt"] == 1
+
+
+def test_poison_image_does_not_keep_a_worker_from_starting(
+    service: Service, butler: Butler, tmp_path: pathlib.Path
+) -> None:
+    """Who rehearses on it dies, and starts without."""
+    exposure = exposure_id(20_001)
+    add_exposures(butler, [exposure])
+    put_numbers(butler, {(exposure, 93): {"value": 1.0, "act": "kill"}}, tmp_path)
+    put_raw(butler, exposure, 93, tmp_path)
+    with service.worker() as worker:
+        assert int(service.facts_of(worker)["children"]) == 2

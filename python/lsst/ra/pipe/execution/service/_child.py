@@ -53,6 +53,8 @@ class Child:
         Settings of the service.
     shards
         What its worker takes: what it must be ready for.
+    rehearses
+        Whether it rehearses on images before it says that it is ready.
 
     Notes
     -----
@@ -60,7 +62,7 @@ class Child:
     worker has taken over.  Both speak JSON through a pipe.
     """
 
-    def __init__(self, settings: ServiceSettings, shards: WorkerShards) -> None:
+    def __init__(self, settings: ServiceSettings, shards: WorkerShards, *, rehearses: bool = True) -> None:
         self._crash_report = pathlib.Path(tempfile.mkstemp(prefix="ra_pipe-crash-")[1])
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -68,7 +70,14 @@ class Child:
             os.environ.setdefault(name, "1")
         self._process = context.Process(
             target=_run_child,
-            args=(theirs, _without_secrets(settings), shards, str(self._crash_report), os.getpid()),
+            args=(
+                theirs,
+                _without_secrets(settings),
+                shards,
+                rehearses,
+                str(self._crash_report),
+                os.getpid(),
+            ),
             name="rapid-child",
         )
         self._process.start()
@@ -207,7 +216,12 @@ def _wait_for_text(path: pathlib.Path, *, seconds: float) -> None:
 
 
 def _run_child(
-    connection: Connection, settings_json: str, shards: WorkerShards, crash_report: str, parent: int
+    connection: Connection,
+    settings_json: str,
+    shards: WorkerShards,
+    rehearses: bool,
+    crash_report: str,
+    parent: int,
 ) -> None:
     """Be the process that executes."""
     begin = time.monotonic()
@@ -223,24 +237,30 @@ def _run_child(
         faulthandler.register(signal.SIGUSR1, report)
         settings = ServiceSettings.model_validate_json(settings_json)
         _limit_memory(settings.memory_limit_bytes)
-        _serve(connection, settings, shards, begin, report)
+        handler = _make_handler(settings, shards, rehearses=rehearses, report=report)
+        connection.send_bytes(json.dumps({"ready": time.monotonic() - begin}).encode())
+        _serve(connection, handler)
 
 
-def _serve(
-    connection: Connection, settings: ServiceSettings, shards: WorkerShards, begin: float, report: TextIO
-) -> None:
-    """Get ready, then do jobs until the supervisor closes the pipe."""
+def _make_handler(
+    settings: ServiceSettings, shards: WorkerShards, *, rehearses: bool, report: TextIO
+) -> JobHandler:
+    """Get ready."""
     # The imports of the handler are the slow ones.
     from ._handler import JobHandler
 
     try:
         handler = JobHandler(settings, shards)
-        handler.warm()
+        handler.warm(rehearses=rehearses)
     except Exception:
         # Whatever it is, the supervisor tells it.
         report.write(traceback.format_exc())
         raise
-    connection.send_bytes(json.dumps({"ready": time.monotonic() - begin}).encode())
+    return handler
+
+
+def _serve(connection: Connection, handler: JobHandler) -> None:
+    """Do jobs until the supervisor closes the pipe."""
     while True:
         requests = [JobRequest.model_validate(one) for one in json.loads(connection.recv_bytes())]
         connection.send_bytes(_handle(handler, requests))

@@ -12,7 +12,7 @@ import itertools
 import pathlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lsst.daf.butler import Butler
 from lsst.ra.pipe.camera.calibrations import ArrayStore
@@ -58,32 +58,42 @@ class JobHandler:
         )
         self._runners: dict[tuple[str, str], RuleRunner] = {}
 
-    def warm(self) -> None:
-        """Build the pipelines of all rules, and rehearse them."""
+    def warm(self, *, rehearses: bool = True) -> None:
+        """Build the pipelines of all rules, and rehearse them.
+
+        Parameters
+        ----------
+        rehearses
+            Whether to rehearse.
+        """
         if "images" in self._shards.pools:
             for instrument, table in self._tables.items():
-                self._warm_instrument(instrument, table)
+                runners = self._warm_runners(instrument, table)
+                if rehearses:
+                    self._rehearse(instrument, table, runners)
         # What is here now stays; collecting garbage need not look at it again.
         gc.collect()
         gc.freeze()
 
-    def _warm_instrument(self, instrument: str, table: DispatchTable) -> None:
-        """Rehearse each rule once, then go on while there is time."""
-        own = self._own_detectors(instrument)
-        rehearsals = choose_rehearsals(
-            self._butler,
-            table,
-            instrument=instrument,
-            inputs=self._settings.input_collections(instrument),
-            detectors=own,
-        )
+    def _warm_runners(self, instrument: str, table: DispatchTable) -> dict[str, RuleRunner]:
         runners = {
             rule.name: self._runner(instrument, rule.name)
             for rule in table.rules
             if rule.pipeline is not None
         }
         for runner in runners.values():
-            runner.warm(own)
+            runner.warm(self._own_detectors(instrument))
+        return runners
+
+    def _rehearse(self, instrument: str, table: DispatchTable, runners: Mapping[str, RuleRunner]) -> None:
+        """Rehearse each rule once, then go on while there is time."""
+        rehearsals = choose_rehearsals(
+            self._butler,
+            table,
+            instrument=instrument,
+            inputs=self._settings.input_collections(instrument),
+            detectors=self._own_detectors(instrument),
+        )
         end = time.monotonic() + self._settings.warm_seconds
         for turn in itertools.zip_longest(
             *([(name, image) for image in images] for name, images in rehearsals.items())

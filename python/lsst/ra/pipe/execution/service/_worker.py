@@ -83,6 +83,7 @@ class Worker:
         self._stopping = threading.Event()
         self._stop_by = float("inf")
         self._child: Child | None = None
+        self._may_rehearse = True
         self._counts = _Counts()
 
     def stop(self) -> None:
@@ -124,7 +125,7 @@ class Worker:
         if self._child is not None and self._is_alive(self._child):
             return self._child
         self._announce("starting")
-        child = Child(self._settings, self._shards)
+        child = Child(self._settings, self._shards, rehearses=self._may_rehearse)
         self._counts.children += 1
         try:
             if self._await_ready(child):
@@ -138,6 +139,8 @@ class Worker:
         except ChildDiedError as err:
             reason = str(err)
         detail = child.kill(trace=True)
+        # The image that it rehearsed on may be to blame: not again.
+        self._may_rehearse = False
         if not self._stopping.is_set():
             _LOG.error("%s: cannot start: %s\n%s", self.name, reason, detail)
             last_line = detail.strip().rpartition("\n")[2]

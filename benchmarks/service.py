@@ -19,6 +19,9 @@ import os
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 
+# An installed package has its byte code; so shall the processes started here.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import argparse
 import json
 import pathlib

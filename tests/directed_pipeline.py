@@ -27,7 +27,7 @@ import time
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from lsst.pex.config import Field
+from arithmetic_pipeline import DoubleConfig
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct, connectionTypes
 
 PIPELINE = """
@@ -59,8 +59,8 @@ class ActConnections(PipelineTaskConnections, dimensions=("instrument", "exposur
     )
 
 
-class ActConfig(PipelineTaskConfig, pipelineConnections=ActConnections):
-    offset = Field[float](doc="Added to the result.", default=0.0)
+class ActConfig(DoubleConfig, pipelineConnections=ActConnections):
+    pass
 
 
 class ActTask(PipelineTask):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ("RuleRunner", "call_function")
 
+import itertools
 import logging
 import time
 import traceback
@@ -18,6 +19,7 @@ from lsst.daf.butler.registry import DataIdError
 from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 
+from .._graph_parts import detector_labels, exposure_labels
 from .._outcome import ImageReport, QuantumStatus
 from .._output_run import prepare_output_run, register_late_run
 from .._runner import QuantumRunner
@@ -149,15 +151,46 @@ class RuleRunner:
             self._refreshed = time.monotonic()
 
     def _gather(self, exposure: int, run: str, generation: int) -> tuple[str, ImageReport]:
-        """Gather an exposure; once more, into a run of its own, if it was."""
+        """Gather an exposure; once more, into a run of its own, if it was.
+
+        Also without an earlier gathering that the queue knows of, what is
+        there may be from before some detectors: the queue was lost, or has
+        forgotten the exposure.
+        """
         report = self._runner.run_exposure(instrument=self._instrument, exposure=exposure, output_run=run)
-        if generation == 0 or any(one.status is not QuantumStatus.EXISTED for one in report.outcomes):
+        if not _existed(report) or (generation == 0 and not self._is_outdated(exposure, run, run)):
             return run, report
-        late_run = register_late_run(self._butler, run, generation, chain=self._chain)
-        report = self._runner.run_exposure(
-            instrument=self._instrument, exposure=exposure, output_run=late_run, detector_runs=[run]
-        )
+        for number in itertools.count(max(generation, 1)):
+            late_run = register_late_run(self._butler, run, number, chain=self._chain)
+            report = self._runner.run_exposure(
+                instrument=self._instrument, exposure=exposure, output_run=late_run, detector_runs=[run]
+            )
+            if not _existed(report) or not self._is_outdated(exposure, run, late_run):
+                break
         return late_run, report
+
+    def _is_outdated(self, exposure: int, run: str, gather_run: str) -> bool:
+        """Tell whether a detector was processed after its exposure was
+        gathered.
+        """
+        detectors = self._find_times(detector_labels(self._graph), exposure, run)
+        gathered = self._find_times(exposure_labels(self._graph), exposure, gather_run)
+        return bool(detectors and gathered and max(detectors) > min(gathered))
+
+    def _find_times(self, labels: Sequence[str], exposure: int, run: str) -> list[Any]:
+        """Return when the metadata of tasks were written."""
+        times = []
+        for label in labels:
+            node = self._graph.tasks[label]
+            name = node.metadata_output.parent_dataset_type_name
+            with self._butler.query() as query:
+                query = query.join_dataset_search(name, [run])
+                query = query.where(instrument=self._instrument, exposure=exposure)
+                rows = query.general(
+                    node.dimensions, dataset_fields={name: {"ingest_date"}}, find_first=False
+                )
+                times += [row[f"{name}.ingest_date"] for row in rows]
+        return times
 
     def _flatten_inputs(self) -> tuple[str, ...]:
         return tuple(self._butler.collections.query(self._inputs, flatten_chains=True))
@@ -202,6 +235,12 @@ def call_function(name: str, job: Job, *, butler: Butler) -> JobResult:
         return JobResult(outcome=JobOutcome.FAILED, reason=reason, detail=traceback.format_exc())
     content: dict[str, Any] = {name: dict(published)} if isinstance(published, Mapping) else {}
     return JobResult(outcome=JobOutcome.DONE, published=content)
+
+
+def _existed(report: ImageReport) -> bool:
+    """Tell whether all outputs were there already."""
+    statuses = {one.status for one in report.outcomes} - {QuantumStatus.NOT_APPLICABLE}
+    return statuses == {QuantumStatus.EXISTED}
 
 
 def _to_result(report: ImageReport, run: str) -> JobResult:

@@ -75,6 +75,11 @@ class JobPlanner:
         ----------
         event
             The event.
+
+        Returns
+        -------
+        job
+            The job.
         """
         image = (
             f"{event.exposure}/{event.detector}"
@@ -159,6 +164,11 @@ def plan_ingest(event: FileArrived) -> Job:
     ----------
     event
         The event.
+
+    Returns
+    -------
+    job
+        The job.
 
     Notes
     -----

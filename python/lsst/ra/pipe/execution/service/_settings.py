@@ -120,6 +120,11 @@ class ServiceSettings(
         ----------
         instrument
             Butler ``instrument``.
+
+        Returns
+        -------
+        collections
+            Their names.
         """
         return self.inputs or (f"{instrument}/defaults",)
 
@@ -130,6 +135,11 @@ class ServiceSettings(
         ----------
         check
             Whether to see that what the rules name exists.
+
+        Returns
+        -------
+        tables
+            Rules by instrument.
 
         Raises
         ------

@@ -79,7 +79,7 @@ rules:
 _BACKLOG = 100
 """Events that are sent ahead of what is done."""
 
-_LONGEST_LULL = 5.0
+_LONGEST_LULL = 12.0
 """Time (s) after which the next thing happens, though little was done."""
 
 

@@ -150,6 +150,11 @@ def act_on_detector(*, butler: object, instrument: str, exposure: int, detector:
     return {"value": float(detector)}
 
 
+def tell_detector(*, butler: object, instrument: str, exposure: int, detector: int) -> dict[str, int]:
+    """Be a rule's function that succeeds."""
+    return {"detector": detector}
+
+
 def publish_an_object(*, butler: object, instrument: str, exposure: int, detector: int) -> dict[str, object]:
     """Be a rule's function that publishes what is no JSON."""
     return {"value": object()}

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 from typing import Self
 
-import psycopg2
+import sqlalchemy
 from lsst.daf.butler import Config
 from valkey_server import free_port
 
@@ -105,13 +105,12 @@ class PostgresqlServer(contextlib.AbstractContextManager["PostgresqlServer"]):
                 return
 
     def _execute(self, statement: str) -> None:
-        connection = psycopg2.connect(host="127.0.0.1", port=self._port, user=_USER, dbname=_USER)
+        engine = sqlalchemy.create_engine(self.url, isolation_level="AUTOCOMMIT")
         try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
+            with engine.connect() as connection:
+                connection.execute(sqlalchemy.text(statement))
         finally:
-            connection.close()
+            engine.dispose()
 
     def _run(self, *command: str | pathlib.Path) -> None:
         account = self._account

@@ -17,6 +17,7 @@ from lsst.ra.pipe.repository import ingest_raws
 from lsst.resources import ResourcePath
 
 from ..events import Event, EventRejected, FileArrived, ImageIngested
+from ..queue import Job
 from ._emitter import KafkaEmitter
 from ._messages import JobOutcome, JobRequest, JobResult
 from ._planner import JobPlanner
@@ -94,11 +95,19 @@ def ingest_files(
             results.append(JobResult(outcome=JobOutcome.FAILED, reason=f"{uri}: {reason}"))
         elif uri not in events:
             results.append(JobResult(outcome=JobOutcome.NOT_READY, reason=f"{uri}: there is no such file"))
+        elif emitter is not None:
+            results.append(JobResult(outcome=JobOutcome.DONE, run=refs[uri].run))
         else:
-            planned = None if emitter else planner.plan(events[uri], times=request.job.times)
-            follow_ups = () if planned is None else (planned,)
-            results.append(JobResult(outcome=JobOutcome.DONE, run=refs[uri].run, follow_ups=follow_ups))
+            results.append(_queue_image(request.job, events[uri], run=refs[uri].run, planner=planner))
     return results
+
+
+def _queue_image(job: Job, event: ImageIngested, *, run: str, planner: JobPlanner) -> JobResult:
+    try:
+        planned = planner.plan(event, times=job.times)
+    except EventRejected as rejected:
+        return JobResult(outcome=JobOutcome.FAILED, reason=f"{job.key}: {rejected}", run=run)
+    return JobResult(outcome=JobOutcome.DONE, run=run, follow_ups=() if planned is None else (planned,))
 
 
 def _make_event(ref: DatasetRef) -> ImageIngested:

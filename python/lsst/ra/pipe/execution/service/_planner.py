@@ -56,7 +56,8 @@ class JobPlanner:
         LookupError
             Raised if the Butler does not know the exposure (yet).
         EventRejected
-            Raised if it knows the instrument, and that has no such detector.
+            Raised if the instrument is not one of this service, or has no such
+            detector.
         """
         if isinstance(event, FileArrived):
             return plan_ingest(event)
@@ -65,7 +66,7 @@ class JobPlanner:
             ingested = event.announced.timestamp()
         else:
             exposure, detector, ingested = event.exposure, event.detector, event.ingested.timestamp()
-        self._check_detector(event.instrument, detector)
+        self._check_image(event.instrument, detector)
         return self._plan_image(event.instrument, exposure, detector, {**(times or {}), "ingested": ingested})
 
     def postpone(self, event: ImageIngested | ImageAnnounced) -> Job:
@@ -94,7 +95,12 @@ class JobPlanner:
             event=event.model_dump(mode="json"),
         )
 
-    def _check_detector(self, instrument: str, detector: int) -> None:
+    def _check_image(self, instrument: str, detector: int) -> None:
+        if instrument not in self._tables:
+            raise EventRejected(
+                RejectionCode.WRONG_INSTRUMENT,
+                f"instrument: expected one of {', '.join(self._tables)}, got {instrument}",
+            )
         known = self._catalog.detectors(instrument)
         if detector not in known:
             raise EventRejected(

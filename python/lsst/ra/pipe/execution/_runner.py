@@ -281,11 +281,13 @@ class QuantumRunner:
         clock = StepClock()
         with clock.step("collect garbage"):
             self.collect_garbage()
-        with clock.step("find image"):
-            image = self._images.find(instrument=instrument, exposure=exposure, detector=detector)
-        with clock.step("look up raw and outputs"):
-            run = ImageRun(stage, image, output_run, detector_runs, self._reader, self._inputs, clock)
-            labels = run.triage()
+        # One transaction: PostgreSQL takes four messages to begin and end one.
+        with self._reader.transaction():
+            with clock.step("find image"):
+                image = self._images.find(instrument=instrument, exposure=exposure, detector=detector)
+            with clock.step("look up raw and outputs"):
+                run = ImageRun(stage, image, output_run, detector_runs, self._reader, self._inputs, clock)
+        labels = run.triage()
         butler = self._execute(run, labels) if labels else None
         with clock.step("publish"):
             published = run.publish(butler)

@@ -176,10 +176,12 @@ class ServiceBenchmark:
             servers.end()
         self._console.print(make_replay_table(replays, stand_in))
         last = replays[-1]
+        if not last.keeps_up:
+            raise SystemExit(f"Even {last.n_workers} workers do not keep up; try a lower --acceleration.")
         return {
             "distributor_events_per_s": statistics.median(rates.handling),
             "distributor_kafka_events_per_s": rates.kafka,
-            "workers_that_keep_up": last.n_workers if last.keeps_up else float("nan"),
+            "workers_that_keep_up": last.n_workers,
             "affinity": last.own_fraction,
         }
 

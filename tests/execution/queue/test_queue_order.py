@@ -169,6 +169,18 @@ def test_shards_are_divided_without_rest() -> None:
     assert {shard_of(detector, 8) for detector in range(189)} == {str(i) for i in range(8)}
 
 
+def test_jobs_of_shards_that_are_no_more_are_adopted(queue: JobQueue) -> None:
+    """A service that is started again with fewer shards loses nothing."""
+    queue.enqueue([make_job(shard="17")])
+    shards = WorkerShards.for_images(1, 2, N_SHARDS)
+    assert isinstance(queue.take("worker", shards), float)
+    adopted = shards.adopt(queue.shards())
+    assert adopted.own == shards.own
+    lease = take_now(queue, shards=adopted)
+    assert lease is not None
+    assert lease.job.shard == "17"
+
+
 def test_worker_out_of_range_is_refused() -> None:
     """The message has the number and what was expected."""
     with pytest.raises(ValueError, match="Worker 3 of 3: expected 0 to 2"):

@@ -65,6 +65,9 @@ def run_worker(settings: ServiceSettings, shards: WorkerShards, *, batch_size: i
     """
     log_as_service()
     settings.load_dispatch(check=False)
-    worker = Worker(open_queue(settings.redis_url, settings.queue), shards, settings, batch_size=batch_size)
+    queue = open_queue(settings.redis_url, settings.queue)
+    if "images" in shards.pools:
+        shards = shards.adopt(queue.shards())
+    worker = Worker(queue, shards, settings, batch_size=batch_size)
     stop_by_signals(worker.stop)
     worker.run()

@@ -95,6 +95,24 @@ class WorkerShards:
             pools=("images", "ingest") if ingests else ("images",),
         )
 
+    def adopt(self, shards: Iterable[str]) -> WorkerShards:
+        """Help with the shards of detectors that no worker would know.
+
+        Parameters
+        ----------
+        shards
+            Shards that exist, as `JobQueue.shards` tells.
+
+        Returns
+        -------
+        shards
+            These, and those that are left from a time when the service had
+            more shards.
+        """
+        known = {*self.own, *self.others}
+        left = tuple(name for name in sorted(shards) if name.isdigit() and name not in known)
+        return dataclasses.replace(self, others=(*self.others, *left))
+
     @classmethod
     def for_ingest(cls) -> WorkerShards:
         """Return what a worker takes that only ingests files."""
@@ -206,6 +224,16 @@ class JobQueue:
             The prefix and the parts, with colons between them.
         """
         return ":".join((self._prefix, *parts))
+
+    def shards(self) -> frozenset[str]:
+        """Return the names of the shards that ever had a job.
+
+        Returns
+        -------
+        shards
+            Their names.
+        """
+        return frozenset(name.decode() for name in self.client.smembers(self.name("shards")))
 
     def enqueue(self, jobs: Sequence[Job], *, again: bool = False) -> list[bool]:
         """Add jobs, in one round trip.

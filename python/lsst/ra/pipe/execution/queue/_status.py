@@ -202,7 +202,7 @@ def read_status(queue: JobQueue, *, n_reports: int = 1000, n_exposures: int = 20
 
 def _read_shards(queue: JobQueue, now: float) -> tuple[ShardStatus, ...]:
     names = sorted(
-        (name.decode() for name in queue.client.smembers(queue.name("shards"))),
+        queue.shards(),
         key=lambda name: (name.isdigit(), int(name) if name.isdigit() else 0, name),
     )
     pipe = queue.client.pipeline(transaction=False)

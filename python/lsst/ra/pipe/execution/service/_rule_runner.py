@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy.exc
+
 from lsst.daf.butler import Butler
 from lsst.daf.butler.registry import DataIdError
 from lsst.pipe.base import Pipeline
@@ -123,7 +125,17 @@ class RuleRunner:
         request
             The job.
         """
-        job = request.job
+        try:
+            return self._run(request.job, request.generation)
+        except sqlalchemy.exc.OperationalError as err:
+            # The connection broke, or SQLite found what a process left that
+            # was killed while it wrote: only who may write can undo that.
+            _LOG.warning("%s: the repository fails, once more: %s", request.job.key, err.orig)
+            with self._butler.transaction():
+                self._butler.registry.refresh()
+            return self._run(request.job, request.generation)
+
+    def _run(self, job: Job, generation: int) -> JobResult:
         assert job.day_obs is not None, "Set by the planner."
         assert job.exposure is not None, "Set by the planner."
         try:
@@ -133,7 +145,7 @@ class RuleRunner:
                     instrument=self._instrument, exposure=job.exposure, detector=job.detector, output_run=run
                 )
             else:
-                run, report = self._gather(job.exposure, run, request.generation)
+                run, report = self._gather(job.exposure, run, generation)
         except DataIdError as err:
             return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
         return _to_result(report, run)

@@ -89,8 +89,8 @@ def find_keeping_up(
         work could be divided at will.
     """
     load = (len(SCIENCE_DETECTORS) * stand_in.detector + stand_in.gather) / CADENCE
-    least = math.ceil(load)
-    for n_workers in (max(1, math.floor(0.9 * load)), *range(least, least + _MORE)):
+    least, step = math.ceil(load), max(1, round(0.05 * load))
+    for n_workers in (max(1, math.floor(0.9 * load)), *range(least, least + _MORE * step, step)):
         result = replay(repository, url, exposures, n_workers=n_workers, stand_in=stand_in)
         yield result
         if result.keeps_up:

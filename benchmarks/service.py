@@ -47,7 +47,7 @@ N_REPLAYED = 20
 def main() -> None:
     """Measure, print the tables and the figures."""
     args = parse_arguments()
-    console = Console()
+    console = Console(width=110)
     with tempfile.TemporaryDirectory() as name:
         benchmark = ServiceBenchmark(pathlib.Path(name), console, args)
         with redirected_stderr(pathlib.Path(name) / "log"):
@@ -259,8 +259,8 @@ def make_replay_table(replays: list[ReplayResult], stand_in: StandIn) -> Table:
         f"{N_REPLAYED} exposures of 189 detectors at 30 s; {stand_in.detector:.2f} s a detector, "
         f"{stand_in.gather:.2f} s a gathering; {stand_in.acceleration:g} times as fast"
     )
-    table = Table("workers", "jobs left when the next exposure comes", "deepest", title=title)
-    for column in ("own shard", "s a detector", "exposure done after\np50 (s)", "\nmax (s)", "keeps up"):
+    table = Table("workers", "jobs left when further\nexposures come", "deepest", title=title)
+    for column in ("own\nshard", "detector\n(s)", "exposure\np50 (s)", "\nmax (s)", "keeps\nup"):
         table.add_column(column)
     for one in replays:
         table.add_row(

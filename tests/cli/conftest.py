@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 from lsst.ra.pipe.cli import main
+from lsst.ra.pipe.cli._progress import console
 from lsst.ra.pipe.execution.queue import JobQueue, QueueSettings, connect
 from valkey_server import QueueServer
 
@@ -33,11 +34,12 @@ def queue(server: QueueServer) -> Iterator[JobQueue]:
 
 
 @pytest.fixture
-def rapid(server: QueueServer) -> Rapid:
+def rapid(server: QueueServer, monkeypatch: pytest.MonkeyPatch) -> Rapid:
     """Run ``rapid`` with that server in the environment, 110 columns wide."""
+    monkeypatch.setattr(console, "width", 110)
 
     def run(*args: object) -> Result:
-        environment = {"RAPID_REDIS_URL": server.url, "COLUMNS": "110"}
+        environment = {"RAPID_REDIS_URL": server.url}
         return CliRunner(env=environment).invoke(main, [str(arg) for arg in args], catch_exceptions=False)
 
     return run

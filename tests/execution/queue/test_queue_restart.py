@@ -91,7 +91,7 @@ def test_lease_lapses_over_an_outage(mortal: QueueServer) -> None:
 
 def test_server_that_is_gone_is_an_error(mortal: QueueServer) -> None:
     """After the time that was allowed, no job is taken for added."""
-    queue = JobQueue(connect(mortal.url, patience=0.5), SETTINGS)
+    queue = JobQueue(connect(mortal.url), SETTINGS)
     mortal.kill()
     with pytest.raises(redis.ConnectionError):
         queue.enqueue([make_job()])

@@ -16,11 +16,11 @@ import numpy as np
 from astro_metadata_translator import ObservationInfo
 from astropy.coordinates import Angle, SkyCoord
 
-from lsst.images import DetectorFrame, SkyProjection
+from lsst.images import DetectorFrame, FieldAngleFrame, SkyFrame, SkyProjection, Transform
 from lsst.images.cameras import Detector
 
 from ._facts import CameraFacts, DetectorFacts, read_camera_facts
-from ._geometry import make_detector, make_sky_projection
+from ._geometry import field_angle_to_sky, make_detector, make_sky_projection
 
 
 class UnknownDetectorError(KeyError):
@@ -155,6 +155,27 @@ class Camera:
             Pixels (0-based centres of the assembled sensor) to ICRS.
         """
         return make_sky_projection(self[detector], boresight=boresight, rotation=rotation, visit=visit)
+
+    def field_angle_to_sky(
+        self, *, boresight: SkyCoord, rotation: Angle
+    ) -> Transform[FieldAngleFrame, SkyFrame]:
+        """Place the field of view on the sky.
+
+        Parameters
+        ----------
+        boresight
+            Sky position of the optical axis.
+        rotation
+            Position angle of the field angle's y axis on the sky, as in
+            ``ObservationInfo.boresight_rotation_angle``.
+
+        Returns
+        -------
+        transform
+            Field angle to ICRS, both in rad; the same for all detectors.
+        """
+        frame = next(iter(self.detectors.values())).to_field_angle.out_frame
+        return field_angle_to_sky(frame, boresight=boresight, rotation=rotation)
 
 
 class _Detectors(Mapping[int, Detector]):

@@ -11,7 +11,7 @@ Frames and units: pixels (0-based centres of the assembled, trimmed sensor)
 
 from __future__ import annotations
 
-__all__ = ("make_detector", "make_sky_projection")
+__all__ = ("field_angle_to_sky", "make_detector", "make_sky_projection")
 
 import math
 
@@ -212,15 +212,30 @@ def make_sky_projection(
         link = Transform.affine(pixels, detector.frame, np.eye(2))
         to_field_angle = link.then(to_field_angle, remember_components=False)
     to_sky = to_field_angle.then(
-        _field_angle_to_sky(field_angle, boresight=boresight, rotation=rotation), remember_components=False
+        field_angle_to_sky(field_angle, boresight=boresight, rotation=rotation), remember_components=False
     )
     return SkyProjection(to_sky, fits_approximation=_tangent_plane_approximation(to_sky))
 
 
-def _field_angle_to_sky(
+def field_angle_to_sky(
     frame: FieldAngleFrame, *, boresight: SkyCoord, rotation: Angle
 ) -> Transform[FieldAngleFrame, SkyFrame]:
-    """Return the gnomonic projection about the boresight."""
+    """Return the gnomonic projection about the boresight.
+
+    Parameters
+    ----------
+    frame
+        Field angle, in rad.
+    boresight
+        Sky position of the optical axis.
+    rotation
+        Position angle of the field angle's y axis on the sky.
+
+    Returns
+    -------
+    transform
+        Field angle to ICRS, both in rad.
+    """
     angle = rotation.to_value(u.rad)
     # Seen from inside the sphere, right ascension runs against x.
     matrix = np.array([[-math.cos(angle), math.sin(angle)], [math.sin(angle), math.cos(angle)]])

@@ -72,13 +72,13 @@ def make_distributor(settings: ServiceSettings) -> Distributor:
     """
     tables = settings.load_dispatch()
     catalog = ExposureCatalog(open_repository(settings.repository))
-    secret = settings.bucket_secret
+    secret = None if settings.bucket_secret is None else settings.bucket_secret.get_secret_value()
     parser = EventParser(
         instruments=settings.instruments,
         max_bytes=settings.max_event_bytes,
-        s3_secret=None if secret is None else secret.get_secret_value(),
+        s3_secret=secret,
         s3_profile=settings.bucket_profile,
         file_root=settings.file_root,
     )
     queue = open_queue(settings.redis_url, settings.queue)
-    return Distributor(queue, parser, JobPlanner(catalog, tables, settings.queue))
+    return Distributor(queue, parser, JobPlanner(catalog, tables, settings.queue), secret=secret)

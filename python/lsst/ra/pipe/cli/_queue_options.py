@@ -55,7 +55,7 @@ def look_into_queue(redis_url: str, prefix: str) -> JobQueue:
     click.ClickException
         Raised if the server does not answer.
     """
-    client = connect(redis_url, patience=0.5)
+    client = connect(redis_url)
     try:
         client.ping()
     except redis.RedisError as err:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ("LiveService", "count_ready", "up")
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 import click
+import redis
 
 from lsst.ra.pipe.execution.queue import JobQueue, connect, read_status
 from lsst.ra.pipe.execution.service import ProcessGroup, ServiceSettings, start_embedded_server
@@ -21,6 +23,7 @@ from lsst.ra.pipe.repository import open_repository
 
 from ._errors import expected_errors
 from ._progress import console
+from ._queue_options import without_password
 from ._service_options import log_as_service, make_settings, service_options, stop_by_signals
 
 _LOG = logging.getLogger(__name__)
@@ -78,6 +81,7 @@ class LiveService:
         """
         if self.redis_url is None:
             self.redis_url = start_embedded_server(self._servers, self._state / "queue")
+        self._commands.set_environment(RAPID_REDIS_URL=self.redis_url)
         for index in range(self._n_workers):
             self._start(f"worker {index}", "work", "--index", str(index), "--workers", str(self._n_workers))
         batch = ("--batch", str(self._settings.batch_size))
@@ -112,8 +116,7 @@ class LiveService:
         self._servers.end()
 
     def _start(self, name: str, command: str, *options: str) -> None:
-        assert self.redis_url is not None, "Set by start."
-        common = ["--redis", self.redis_url]
+        common: list[str] = []
         for instrument in self._settings.instruments:
             common += ["--instrument", instrument]
         for instrument, file in self._settings.dispatch.items():
@@ -168,14 +171,17 @@ def up(
     stop_by_signals(service.stop)
     try:
         queue = service.start()
-        console.print(f"The queue is at {service.redis_url}; to look at it:")
-        console.print(f"  rapid status --redis {service.redis_url}", highlight=False)
+        url = without_password(str(service.redis_url))
+        console.print(f"The queue is at {url}; to look at it:")
+        console.print(f"  rapid status --redis {url}", highlight=False)
         was_ready = False
         while not service.stopping:
             service.watch(1.0)
-            if not was_ready and count_ready(queue) > workers:
-                console.print("All workers are ready.")
-                was_ready = True
+            # The queue may be away, and comes back.
+            with contextlib.suppress(redis.RedisError):
+                if not was_ready and count_ready(queue) > workers:
+                    _LOG.info("All workers are ready")
+                    was_ready = True
     finally:
         service.end()
 

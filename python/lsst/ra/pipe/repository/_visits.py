@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ("define_visits",)
 
+import functools
 from collections.abc import Iterable
 
 import astropy.units as u
@@ -116,18 +117,31 @@ def _insert_visit(butler: Butler, exposure: DimensionRecord) -> None:
 
 def _sky_corners(exposure: DimensionRecord) -> dict[int, list[UnitVector3d]]:
     """Return the padded corners of all detectors, by detector identifier."""
-    camera = load_camera(exposure.instrument)
     boresight = SkyCoord(exposure.tracking_ra, exposure.tracking_dec, unit=u.deg, frame="icrs")
-    rotation = Angle(exposure.sky_angle, u.deg)
+    to_sky = load_camera(exposure.instrument).field_angle_to_sky(
+        boresight=boresight, rotation=Angle(exposure.sky_angle, u.deg)
+    )
+    corners = _padded_corners(exposure.instrument)
+    all_corners = np.concatenate(list(corners.values()), axis=1)
+    sky = to_sky.apply_forward(x=all_corners[0], y=all_corners[1])
+    vectors = [
+        UnitVector3d(LonLat.fromRadians(float(lon), float(lat)))
+        for lon, lat in zip(sky.x, sky.y, strict=True)
+    ]
+    return {number: vectors[4 * i : 4 * i + 4] for i, number in enumerate(corners)}
+
+
+@functools.cache
+def _padded_corners(instrument: str) -> dict[int, np.ndarray]:
+    """Return the padded corners of all detectors as field angles (rad), of
+    shape ``(2, 4)``, by detector identifier.
+    """
     result = {}
-    for number, detector in camera.detectors.items():
-        projection = camera.sky_projection(number, boresight=boresight, rotation=rotation)
+    for number, detector in load_camera(instrument).detectors.items():
         box = detector.bbox.padded(_PADDING)
-        x = np.array([box.x.min, box.x.max, box.x.max, box.x.min], dtype=float)
-        y = np.array([box.y.min, box.y.min, box.y.max, box.y.max], dtype=float)
-        sky = projection.pixel_to_sky(x=x, y=y)
-        result[number] = [
-            UnitVector3d(LonLat.fromRadians(float(lon), float(lat)))
-            for lon, lat in zip(sky.ra.rad, sky.dec.rad, strict=True)
-        ]
+        angles = detector.to_field_angle.apply_forward(
+            x=np.array([box.x.min, box.x.max, box.x.max, box.x.min], dtype=float),
+            y=np.array([box.y.min, box.y.min, box.y.max, box.y.max], dtype=float),
+        )
+        result[number] = np.stack([angles.x, angles.y])
     return result

@@ -15,16 +15,13 @@ _MINIMUM_VERSION = (6, 2)
 """Redis that has ``XPENDING ... IDLE`` and ``ZADD ... LT``."""
 
 
-def connect(url: str, *, patience: float = 5.0) -> redis.Redis:
+def connect(url: str) -> redis.Redis:
     """Make a client of the queue's server.
 
     Parameters
     ----------
     url
         For example ``redis://127.0.0.1:6379/0``, or ``rediss://`` for TLS.
-    patience
-        Time (s), roughly, for which a command that meets a broken connection
-        is tried again before it raises.
 
     Returns
     -------
@@ -36,14 +33,20 @@ def connect(url: str, *, patience: float = 5.0) -> redis.Redis:
     Commands are sent again when a connection breaks, so only those may be used
     whose second execution changes nothing.  All actions of `JobQueue` are so.
     """
-    cap = 0.5
     return redis.Redis.from_url(
         url,
-        socket_timeout=10.0,
-        socket_connect_timeout=5.0,
+        socket_timeout=3.0,
+        socket_connect_timeout=3.0,
         health_check_interval=15,
-        retry=Retry(ExponentialWithJitterBackoff(cap=cap, base=0.02), retries=max(1, round(patience / cap))),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
+        # Not often: the callers go on trying, and look at the clock between.
+        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), retries=3),
+        # A server that may no longer write was replaced: connect again.
+        retry_on_error=[
+            redis.ConnectionError,
+            redis.TimeoutError,
+            redis.BusyLoadingError,
+            redis.ReadOnlyError,
+        ],
     )
 
 

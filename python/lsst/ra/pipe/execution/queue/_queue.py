@@ -144,6 +144,9 @@ class Lease:
     is_own: bool
     """Whether the job is from a shard that the worker owns."""
 
+    runs: tuple[str, ...] = ()
+    """RUN collections with the detectors, for a job that gathers."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DeadLetter:
@@ -308,6 +311,7 @@ class JobQueue:
                 queued=one["queued"] / 1e3,
                 taken=one["taken"] / 1e3,
                 is_own=bool(one.get("is_own", False)),
+                runs=tuple(sorted(one["runs"])),
             )
             for one in answer["jobs"]
         ]
@@ -349,7 +353,11 @@ class JobQueue:
         lost
             Keys that the worker holds no more.
         """
-        arguments = {"worker": worker, "keys": [lease.key for lease in leases]}
+        arguments = {
+            "worker": worker,
+            "keys": [lease.key for lease in leases],
+            "lease_ms": _ms(self.settings.lease_seconds),
+        }
         return [key.decode() for key in self._call("renew", json.dumps(arguments))]
 
     def finish(
@@ -385,6 +393,7 @@ class JobQueue:
             worker,
             json.dumps(report),
             json.dumps(published) if published else "",
+            report.get("run") or "",
             _ms(self.settings.keep_done_seconds),
             self.settings.max_reports,
         )

@@ -16,8 +16,9 @@
 --   job:<key>          state, stream entry and attempts of one job
 --   held:<worker>      jobs that a worker has taken and not settled
 --   exposure:<id>      how far the gathering of an exposure is, with the sets
---                      :queued, :done and :failed of its detectors
+--                      :queued, :done and :failed of its detectors, and :runs
 --   gathers            exposures to gather, by the time to look at them
+--   seen, grace        when a worker called last, and until when no lease lapses
 --   dead, reports      streams of what failed for good, and of what is done
 --   idle:<pool>, bell:<worker>, owners, workers    who to wake for what
 --
@@ -31,7 +32,8 @@ local now = time[1] * 1000 + time[2] / 1000
 local GROUP = 'workers'
 local SILENT_WORKER = 60000
 local LATE_PAUSE = 2000
-local EXPOSURE_KEYS = {'', ':queued', ':failed', ':done', ':published'}
+local LONGEST_SILENCE = 5000
+local EXPOSURE_KEYS = {'', ':queued', ':failed', ':done', ':published', ':runs'}
 
 local function name(...)
   return table.concat({prefix, ...}, ':')
@@ -88,7 +90,8 @@ local function add(key, body, job, generation)
   redis.call('DEL', hash)
   redis.call('HSET', hash, 'state', 'waiting', 'entry', entry, 'shard', job.shard, 'order', job.order,
     'rank', string.format('%.0f', job.rank), 'attempts', 0, 'max_attempts', job.max_attempts,
-    'queued', ms(now), 'generation', generation, 'worker', '')
+    'queued', ms(now), 'generation', generation, 'worker', '',
+    'gather_of', type(job.gather_of) == 'string' and job.gather_of or '')
   make_wait(key, job.shard, job.order, job.rank, now)
 end
 
@@ -104,7 +107,8 @@ local function lease(key, worker)
   redis.call('SADD', name('held', worker), key)
   local body = redis.call('XRANGE', name('stream', shard), entry, entry)[1][2][4]
   return {key = key, body = body, attempt = attempt, queued = tonumber(fields[3]),
-    generation = tonumber(fields[4]), taken = now}
+    generation = tonumber(fields[4]), taken = now,
+    runs = redis.call('SMEMBERS', name('exposure', redis.call('HGET', hash, 'gather_of') or '') .. ':runs')}
 end
 
 -- Take the lease of a job away, whoever holds it.
@@ -259,6 +263,17 @@ local function fail(key, reason, detail, backoff_ms, final)
   return 'waiting'
 end
 
+-- Whether workers could renew their leases of late.  When this server was
+-- away, or its clock was set, they are given the time of a lease.
+local function could_renew(lease_ms)
+  local seen = tonumber(redis.call('GETSET', name('seen'), ms(now)) or ms(now))
+  if now - seen > math.max(lease_ms / 2, LONGEST_SILENCE) or now < seen then
+    redis.call('SET', name('grace'), ms(now + lease_ms))
+  end
+  local grace = tonumber(redis.call('GET', name('grace')) or '0')
+  return now >= grace or grace > now + lease_ms
+end
+
 local function reclaim(shard, lease_ms, backoff_ms)
   if redis.call('SISMEMBER', name('shards'), shard) == 0 then return end
   local lapsed = redis.call('XPENDING', name('stream', shard), GROUP, 'IDLE', lease_ms, '-', '+', 8)
@@ -366,7 +381,9 @@ function actions.take(arguments)
     table.insert(taken, lease(key, a.worker))
   end
   if #taken == 0 then
-    for _, shard in ipairs(all) do reclaim(shard, a.lease_ms, a.backoff_ms) end
+    if could_renew(a.lease_ms) then
+      for _, shard in ipairs(all) do reclaim(shard, a.lease_ms, a.backoff_ms) end
+    end
     start_due_gathers()
   end
   while #taken < a.count do
@@ -387,6 +404,7 @@ end
 function actions.renew(arguments)
   local a = cjson.decode(arguments)
   local lost = {}
+  could_renew(a.lease_ms)
   redis.call('ZADD', name('workers'), ms(now), a.worker)
   for _, key in ipairs(a.keys) do
     local fields = redis.call('HMGET', name('job', key), 'state', 'worker', 'shard', 'entry')
@@ -400,7 +418,7 @@ function actions.renew(arguments)
 end
 
 -- A job is done: whoever did it, its outputs are there.
-function actions.finish(key, worker, report, published, ttl_ms, max_reports)
+function actions.finish(key, worker, report, published, run, ttl_ms, max_reports)
   local hash = name('job', key)
   local state = redis.call('HGET', hash, 'state')
   redis.call('SREM', name('held', worker), key)
@@ -418,9 +436,10 @@ function actions.finish(key, worker, report, published, ttl_ms, max_reports)
   redis.call('HSET', hash, 'state', 'done')
   redis.call('PEXPIRE', hash, ttl_ms)
   redis.call('XADD', name('reports'), 'MAXLEN', '~', max_reports, '*', 'key', key, 'report', report)
-  if type(job.gather) == 'table' and published ~= ''
-    and redis.call('EXISTS', name('exposure', job.gather.id)) == 1 then
-    redis.call('HSET', name('exposure', job.gather.id) .. ':published', job.detector, published)
+  if type(job.gather) == 'table' and redis.call('EXISTS', name('exposure', job.gather.id)) == 1 then
+    local exposure = name('exposure', job.gather.id)
+    if published ~= '' then redis.call('HSET', exposure .. ':published', job.detector, published) end
+    if run ~= '' then redis.call('SADD', exposure .. ':runs', run) end
   end
   settle(key, job, 'done')
   return 'finished'

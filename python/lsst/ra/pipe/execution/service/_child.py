@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ..queue import WorkerShards
 from ._die_with import die_with
 from ._messages import JobOutcome, JobRequest, JobResult
+from ._outages import OUTAGES
 from ._settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ _LOG = logging.getLogger(__name__)
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A worker is one core: parallelism comes from the detectors."""
+
+_BEGIN_SECONDS = 10.0
+"""Time (s) in which an idle process must begin."""
 
 _MAX_DETAIL = 20_000
 """Characters of a crash report that are kept."""
@@ -63,7 +67,7 @@ class Child:
     """
 
     def __init__(self, settings: ServiceSettings, shards: WorkerShards, *, rehearses: bool = True) -> None:
-        self._crash_report = pathlib.Path(tempfile.mkstemp(prefix="ra_pipe-crash-")[1])
+        self._crash_report = pathlib.Path(_make_file())
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         for name in _THREAD_LIMITS:
@@ -125,7 +129,7 @@ class Child:
         return float(self._receive()["ready"])
 
     def send(self, requests: Sequence[JobRequest]) -> None:
-        """Send jobs.
+        """Send jobs, and wait until they are begun.
 
         Parameters
         ----------
@@ -135,13 +139,17 @@ class Child:
         Raises
         ------
         ChildDiedError
-            Raised if the process has died.
+            Raised if the process has died, or does not begin: then it has not
+            begun with any of them.
         """
         message = "[" + ",".join(request.model_dump_json(exclude_none=True) for request in requests) + "]"
         try:
             self._connection.send_bytes(message.encode())
         except OSError as err:
             raise ChildDiedError(self._how_it_died()) from err
+        if not self.wait(_BEGIN_SECONDS):
+            raise ChildDiedError(f"the process that executes did not begin within {_BEGIN_SECONDS:g} s")
+        self._receive()
 
     def receive_results(self) -> list[JobResult]:
         """Receive what became of the jobs.
@@ -201,6 +209,12 @@ class Child:
 
 def _without_secrets(settings: ServiceSettings) -> str:
     return settings.model_dump_json(exclude={"bucket_secret": True, "source": {"http_token", "file_pattern"}})
+
+
+def _make_file() -> str:
+    descriptor, name = tempfile.mkstemp(prefix="ra_pipe-crash-")
+    os.close(descriptor)
+    return name
 
 
 def _wait_for_text(path: pathlib.Path, *, seconds: float) -> None:
@@ -263,6 +277,7 @@ def _serve(connection: Connection, handler: JobHandler) -> None:
     """Do jobs until the supervisor closes the pipe."""
     while True:
         requests = [JobRequest.model_validate(one) for one in json.loads(connection.recv_bytes())]
+        connection.send_bytes(b'{"begun": true}')
         connection.send_bytes(_handle(handler, requests))
         try:
             handler.tidy_up()
@@ -276,6 +291,9 @@ def _handle(handler: JobHandler, requests: Sequence[JobRequest]) -> bytes:
     """Do jobs; return the message that tells what became of them."""
     try:
         return _encode(handler.handle(requests))
+    except OUTAGES as err:
+        reason = f"{requests[0].job.key}: {type(err).__name__}: {err}"
+        return _encode([JobResult(outcome=JobOutcome.UNAVAILABLE, reason=reason)] * len(requests))
     except (Exception, SystemExit) as err:
         # Whatever a job raises is the outcome of its attempt, and so it is
         # when it publishes what is no JSON.

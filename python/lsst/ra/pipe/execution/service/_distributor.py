@@ -31,6 +31,8 @@ class Distributor:
         Reader of events.
     planner
         Turns them into jobs.
+    secret
+        What is not kept of an event that is refused.
 
     Notes
     -----
@@ -39,10 +41,13 @@ class Distributor:
     again until it is there.
     """
 
-    def __init__(self, queue: JobQueue, parser: EventParser, planner: JobPlanner) -> None:
+    def __init__(
+        self, queue: JobQueue, parser: EventParser, planner: JobPlanner, *, secret: str | None = None
+    ) -> None:
         self._queue = queue
         self._parser = parser
         self._planner = planner
+        self._secret = None if secret is None else secret.encode()
 
     def handle(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
         """Put events into the queue.
@@ -74,6 +79,9 @@ class Distributor:
         self._keep_rejected(deliveries, settled)
         return [_receipt(outcomes) for outcomes in settled]
 
+    def _mask(self, body: bytes) -> bytes:
+        return body if self._secret is None else body.replace(self._secret, b"***")
+
     def _plan(self, event: Event | EventRejected) -> Job | EventRejected | None:
         if isinstance(event, EventRejected):
             return event
@@ -97,11 +105,12 @@ class Distributor:
         self, deliveries: Sequence[Delivery], settled: Sequence[Sequence[Job | EventRejected | None]]
     ) -> None:
         rejected = [
-            RejectedEvent(body=delivery.body, origin=delivery.origin, code=one.code, reason=one.message)
+            RejectedEvent(
+                body=self._mask(delivery.body), origin=delivery.origin, code=one.code, reason=one.message
+            )
             for delivery, outcomes in zip(deliveries, settled, strict=True)
             for one in outcomes
-            # Every raw has a sidecar: that these are no raws is no news.
-            if isinstance(one, EventRejected) and one.code is not RejectionCode.NOT_RAW
+            if isinstance(one, EventRejected) and not _is_no_news(one, delivery)
         ]
         for event in rejected:
             level = logging.INFO if event.code == RejectionCode.REPLAYED else logging.WARNING
@@ -113,3 +122,12 @@ class Distributor:
 def _receipt(outcomes: Sequence[Job | EventRejected | None]) -> Receipt:
     rejected = tuple(one for one in outcomes if isinstance(one, EventRejected))
     return Receipt(accepted=len(outcomes) - len(rejected), rejected=rejected)
+
+
+def _is_no_news(rejected: EventRejected, delivery: Delivery) -> bool:
+    """Tell whether a rejection need not be kept: every raw has a sidecar, and
+    a directory is read again with every start.
+    """
+    if rejected.code is RejectionCode.REPLAYED:
+        return delivery.origin.startswith("file ")
+    return rejected.code is RejectionCode.NOT_RAW

@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ("dispatch_again", "ingest_files")
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pydantic
 
@@ -17,9 +17,9 @@ from lsst.ra.pipe.repository import ingest_raws
 from lsst.resources import ResourcePath
 
 from ..events import Event, EventRejected, FileArrived, ImageIngested
-from ..queue import Job
 from ._emitter import KafkaEmitter
 from ._messages import JobOutcome, JobRequest, JobResult
+from ._outages import OUTAGES
 from ._planner import JobPlanner
 
 _EVENT: pydantic.TypeAdapter[Event] = pydantic.TypeAdapter(Event)
@@ -79,10 +79,9 @@ def ingest_files(
         Raised if an event was not confirmed.
     """
     uris = [FileArrived.model_validate(request.job.event).uri for request in requests]
-    there = [uri for uri in uris if ResourcePath(uri).exists()]
-    refs, failures = _ingest(butler, there, transfer)
-    if failures and len(there) > 1:
-        # One file may have taken the others of its exposure along.
+    refs, failures = _ingest(butler, uris, transfer)
+    if failures and len(uris) > 1:
+        # One file may have taken others along.
         retried = [_ingest(butler, [uri], transfer) for uri in failures]
         refs |= {uri: ref for found, _ in retried for uri, ref in found.items()}
         failures = {uri: reason for _, failed in retried for uri, reason in failed.items()}
@@ -98,15 +97,15 @@ def ingest_files(
         elif emitter is not None:
             results.append(JobResult(outcome=JobOutcome.DONE, run=refs[uri].run))
         else:
-            results.append(_queue_image(request.job, events[uri], run=refs[uri].run, planner=planner))
+            results.append(_queue_image(request, events[uri], run=refs[uri].run, planner=planner))
     return results
 
 
-def _queue_image(job: Job, event: ImageIngested, *, run: str, planner: JobPlanner) -> JobResult:
+def _queue_image(request: JobRequest, event: ImageIngested, *, run: str, planner: JobPlanner) -> JobResult:
     try:
-        planned = planner.plan(event, times=job.times)
+        planned = planner.plan(event, times=request.job.times)
     except EventRejected as rejected:
-        return JobResult(outcome=JobOutcome.FAILED, reason=f"{job.key}: {rejected}", run=run)
+        return JobResult(outcome=JobOutcome.FAILED, reason=f"{request.job.key}: {rejected}", run=run)
     return JobResult(outcome=JobOutcome.DONE, run=run, follow_ups=() if planned is None else (planned,))
 
 
@@ -122,12 +121,22 @@ def _make_event(ref: DatasetRef) -> ImageIngested:
 def _ingest(
     butler: Butler, uris: Sequence[str], transfer: str
 ) -> tuple[dict[str, DatasetRef], dict[str, str]]:
-    """Ingest files; return datasets and reasons of failures, by URI."""
-    if not uris:
-        return {}, {}
-    report = ingest_raws(butler, uris, transfer=transfer)
-    uri_of: Mapping[str, str] = {str(ResourcePath(uri)): uri for uri in uris}
+    """Ingest files; return datasets and reasons of failures, by URI.
+
+    A file that does not exist is in neither.
+    """
+    try:
+        uri_of = {str(ResourcePath(uri)): uri for uri in uris if ResourcePath(uri).exists()}
+        if not uri_of:
+            return {}, {}
+        report = ingest_raws(butler, uri_of.values(), transfer=transfer)
+    except OUTAGES:
+        raise
+    except Exception as err:
+        # Whatever a file or its store makes a library raise; that one shall
+        # be found which is to blame.
+        return {}, dict.fromkeys(uris, f"{type(err).__name__}: {err}")
     return (
         {uri_of[path]: ref for path, ref in report.files.items()},
-        {uri_of[path]: reason for path, reason in report.failures.items()},
+        {uri_of[path]: reason for path, reason in report.failures.items() if path in uri_of},
     )

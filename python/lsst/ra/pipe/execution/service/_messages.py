@@ -26,6 +26,12 @@ class JobRequest(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_
     generation: int = 0
     """Number of earlier gatherings of the same exposure."""
 
+    attempt: int = 1
+    """Number of this attempt."""
+
+    runs: tuple[str, ...] = ()
+    """RUN collections with the detectors, for a job that gathers."""
+
 
 class JobOutcome(enum.StrEnum):
     """What became of an attempt."""
@@ -35,6 +41,10 @@ class JobOutcome(enum.StrEnum):
 
     NOT_READY = "not ready"
     """An input that was announced is not there yet."""
+
+    UNAVAILABLE = "unavailable"
+    """A server that it needs does not answer, which is not the image's
+    fault."""
 
     FAILED = "failed"
     """It failed."""

@@ -82,6 +82,17 @@ class ProcessGroup:
         """Whether `stop` was called (`bool`)."""
         return self._stopping.is_set()
 
+    def set_environment(self, **variables: str) -> None:
+        """Set environment variables of the programs that are started from now.
+
+        Parameters
+        ----------
+        variables
+            Values by name.  Other users of the machine cannot see them, as
+            they can a command line.
+        """
+        self._environment = {**(os.environ if self._environment is None else self._environment), **variables}
+
     def start(self, name: str, command: Sequence[str]) -> ManagedProcess:
         """Start a program.
 

@@ -126,18 +126,21 @@ class RuleRunner:
             The job.
         """
         try:
-            return self._run(request.job, request.generation)
+            return self._run(request)
         except sqlalchemy.exc.OperationalError as err:
             # The connection broke, or SQLite found what a process left that
             # was killed while it wrote: only who may write can undo that.
             _LOG.warning("%s: the repository fails, once more: %s", request.job.key, err.orig)
             with self._butler.transaction():
                 self._butler.registry.refresh()
-            return self._run(request.job, request.generation)
+            return self._run(request)
 
-    def _run(self, job: Job, generation: int) -> JobResult:
+    def _run(self, request: JobRequest) -> JobResult:
+        job = request.job
         assert job.day_obs is not None, "Set by the planner."
         assert job.exposure is not None, "Set by the planner."
+        # Who was idle for long has not looked.
+        self._refresh_if_due()
         try:
             run = self._output_run(job.day_obs)
             if job.detector is not None:
@@ -145,7 +148,9 @@ class RuleRunner:
                     instrument=self._instrument, exposure=job.exposure, detector=job.detector, output_run=run
                 )
             else:
-                run, report = self._gather(job.exposure, run, generation)
+                # A change of the inputs may have divided the exposure.
+                runs = [run, *(other for other in request.runs if other != run)]
+                run, report = self._gather(job.exposure, runs, request.generation)
         except DataIdError as err:
             return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
         return _to_result(report, run)
@@ -155,6 +160,9 @@ class RuleRunner:
         and look from time to time whether the inputs have changed.
         """
         self._runner.collect_garbage()
+        self._refresh_if_due()
+
+    def _refresh_if_due(self) -> None:
         if time.monotonic() - self._refreshed > self._refresh_seconds:
             self._runner.refresh()
             if (flattened := self._flatten_inputs()) != self._flattened:
@@ -162,41 +170,46 @@ class RuleRunner:
                 self._runs.clear()
             self._refreshed = time.monotonic()
 
-    def _gather(self, exposure: int, run: str, generation: int) -> tuple[str, ImageReport]:
+    def _gather(self, exposure: int, runs: Sequence[str], generation: int) -> tuple[str, ImageReport]:
         """Gather an exposure; once more, into a run of its own, if it was.
+
+        The first of the runs with the detectors takes the outputs.
 
         Also without an earlier gathering that the queue knows of, what is
         there may be from before some detectors: the queue was lost, or has
         forgotten the exposure.
         """
-        report = self._runner.run_exposure(instrument=self._instrument, exposure=exposure, output_run=run)
-        if not _existed(report) or (generation == 0 and not self._is_outdated(exposure, run, run)):
+        run = runs[0]
+        report = self._runner.run_exposure(
+            instrument=self._instrument, exposure=exposure, output_run=run, detector_runs=runs
+        )
+        if not _existed(report) or (generation == 0 and not self._is_outdated(exposure, runs, run)):
             return run, report
         for number in itertools.count(max(generation, 1)):
             late_run = register_late_run(self._butler, run, number, chain=self._chain)
             report = self._runner.run_exposure(
-                instrument=self._instrument, exposure=exposure, output_run=late_run, detector_runs=[run]
+                instrument=self._instrument, exposure=exposure, output_run=late_run, detector_runs=runs
             )
-            if not _existed(report) or not self._is_outdated(exposure, run, late_run):
+            if not _existed(report) or not self._is_outdated(exposure, runs, late_run):
                 break
         return late_run, report
 
-    def _is_outdated(self, exposure: int, run: str, gather_run: str) -> bool:
+    def _is_outdated(self, exposure: int, runs: Sequence[str], gather_run: str) -> bool:
         """Tell whether a detector was processed after its exposure was
         gathered.
         """
-        detectors = self._find_times(detector_labels(self._graph), exposure, run)
-        gathered = self._find_times(exposure_labels(self._graph), exposure, gather_run)
+        detectors = self._find_times(detector_labels(self._graph), exposure, runs)
+        gathered = self._find_times(exposure_labels(self._graph), exposure, [gather_run])
         return bool(detectors and gathered and max(detectors) > min(gathered))
 
-    def _find_times(self, labels: Sequence[str], exposure: int, run: str) -> list[Any]:
+    def _find_times(self, labels: Sequence[str], exposure: int, runs: Sequence[str]) -> list[Any]:
         """Return when the metadata of tasks were written."""
         times = []
         for label in labels:
             node = self._graph.tasks[label]
             name = node.metadata_output.parent_dataset_type_name
             with self._butler.query() as query:
-                query = query.join_dataset_search(name, [run])
+                query = query.join_dataset_search(name, runs)
                 query = query.where(instrument=self._instrument, exposure=exposure)
                 rows = query.general(
                     node.dimensions, dataset_fields={name: {"ingest_date"}}, find_first=False
@@ -250,9 +263,8 @@ def call_function(name: str, job: Job, *, butler: Butler) -> JobResult:
 
 
 def _existed(report: ImageReport) -> bool:
-    """Tell whether all outputs were there already."""
-    statuses = {one.status for one in report.outcomes} - {QuantumStatus.NOT_APPLICABLE}
-    return statuses == {QuantumStatus.EXISTED}
+    """Tell whether any output was there already."""
+    return any(one.status is QuantumStatus.EXISTED for one in report.outcomes)
 
 
 def _to_result(report: ImageReport, run: str) -> JobResult:

@@ -101,6 +101,10 @@ class ServiceSettings(
     """Time (s) for finishing the current image after SIGTERM; then it is
     handed back."""
 
+    outage_seconds: float = pydantic.Field(default=3600.0, ge=0)
+    """Time (s) for which a job waits for a repository or a broker that does
+    not answer, before it goes to the dead letters."""
+
     refresh_seconds: float = pydantic.Field(default=60.0, gt=0)
     """Time (s) after which a worker looks again whether calibrations or the
     collections to read from have changed."""

@@ -33,6 +33,13 @@ _NOT_READY_DELAY = 0.25
 """Time (s) after which a missing input is looked for again, at first; it
 grows with the time waited."""
 
+_OUTAGE_DELAY = 1.0
+"""Time (s) after which a server that does not answer is tried again, at
+first; it grows with the time waited."""
+
+_LONGEST_OUTAGE_DELAY = 30.0
+"""Time (s) between two such attempts at most."""
+
 _START_PAUSE = 10.0
 """Time (s), at most, between two starts of a child that does not get ready."""
 
@@ -171,15 +178,22 @@ class Worker:
 
     def _work(self, child: Child, leases: Sequence[Lease]) -> None:
         """Have the child do jobs, and settle each."""
-        if not self._is_alive(child):
-            for lease in leases:
+        if any(lease.attempt > 1 for lease in leases):
+            # One of them may be to blame for the others' failure.
+            for lease in leases[1:]:
                 self._patiently(self._release, lease, 0.0)
-            return
+            leases = leases[:1]
         self._announce("working", job=leases[0].key)
         limit = sum(lease.job.time_limit for lease in leases)
         started = time.time()
         try:
-            child.send([JobRequest(job=lease.job, generation=lease.generation) for lease in leases])
+            child.send([_make_request(lease) for lease in leases])
+        except ChildDiedError as err:
+            _LOG.error("%s: died while it had no job: %s\n%s", self.name, err, self._end_child())
+            for lease in leases:
+                self._patiently(self._release, lease, 0.0)
+            return
+        try:
             in_time = self._await_results(child, leases, limit)
             results = child.receive_results() if in_time else None
         except ChildDiedError as err:
@@ -238,6 +252,8 @@ class Worker:
             self._counts.own += lease.is_own
         elif result.outcome is JobOutcome.NOT_READY:
             self._settle_missing(lease, result)
+        elif result.outcome is JobOutcome.UNAVAILABLE:
+            self._settle_outage(lease, result)
         else:
             self._fail(lease, result.reason, result.detail)
 
@@ -251,6 +267,17 @@ class Worker:
         else:
             reason = f"{result.reason} (waited {waited:.1f} s)"
             self._fail(lease, reason, result.detail, final=True)
+
+    def _settle_outage(self, lease: Lease, result: JobResult) -> None:
+        """Hand a job back whose servers do not answer; that is no attempt."""
+        waited = lease.taken - lease.queued
+        if waited >= self._settings.outage_seconds:
+            self._fail(lease, f"{result.reason} (for {waited:.0f} s)", result.detail, final=True)
+            return
+        _LOG.error("%s waits: %s", lease.key, result.reason)
+        self._release(lease, min(_OUTAGE_DELAY + waited / 4, _LONGEST_OUTAGE_DELAY))
+        # The next job would find the same.
+        self._stopping.wait(_OUTAGE_DELAY)
 
     def _settle_failure(self, leases: Sequence[Lease], why: str, detail: str) -> None:
         """Record an attempt that ended with the child."""
@@ -309,3 +336,7 @@ class Worker:
                 if silent:
                     _LOG.info("%s: Redis answers again", self.name)
                 return result
+
+
+def _make_request(lease: Lease) -> JobRequest:
+    return JobRequest(job=lease.job, generation=lease.generation, attempt=lease.attempt, runs=lease.runs)

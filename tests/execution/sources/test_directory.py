@@ -291,6 +291,16 @@ def test_burst_of_files_is_delivered(raws: pathlib.Path, content: bytes) -> None
     assert sorted(paths_of(recorder)) == [str(raws / name) for name in names]
 
 
+def test_name_that_is_no_utf_8_stops_nobody(raws: pathlib.Path, content: bytes) -> None:
+    """It is passed over, though the kernel's news of it cannot be read."""
+    (raws / os.fsdecode(b"caf\xe9.fits")).write_bytes(content)
+    with running(make_source(raws), recorder := Recorder()):
+        os.rename(raws / os.fsdecode(b"caf\xe9.fits"), raws / os.fsdecode(b"th\xe9.fits"))
+        (raws / "raw.fits").write_bytes(content)
+        recorder.wait_for_count(1)
+    assert paths_of(recorder) == [str(raws / "raw.fits")]
+
+
 def test_missing_directory_is_an_error(tmp_path: pathlib.Path) -> None:
     """It does not wait for one to be made."""
     with pytest.raises(NotADirectoryError, match="missing"):

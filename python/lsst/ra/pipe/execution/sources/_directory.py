@@ -8,16 +8,20 @@ from __future__ import annotations
 __all__ = ("DirectorySource",)
 
 import itertools
+import logging
 import os
 import pathlib
 import threading
 
 import watchfiles
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from ._delivery import Handler
 from ._inbox import Inbox
 from ._patience import PatientHandler
 from ._settings import SourceSettings
+
+_LOG = logging.getLogger(__name__)
 
 _STEP_MS = 5
 """Changes are handed on when there was no more of them for this time (ms)."""
@@ -70,6 +74,15 @@ class DirectorySource:
             raise NotADirectoryError(f"Directory source: there is no directory {self._directory}")
         inbox = Inbox(self._directory, settings=self._settings)
         patient = PatientHandler(handle, source="Directory source", stop=self._stop)
+        while not self._stop.is_set():
+            try:
+                self._watch(inbox, patient)
+            except WatchfilesRustInternalError as err:
+                # A name that is no UTF-8, for one, which is no reason to stop.
+                _LOG.warning("Directory source: watching %s again: %s", self._directory, err)
+
+    def _watch(self, inbox: Inbox, patient: PatientHandler) -> None:
+        """Deliver files until it is time to stop, or the watch breaks."""
         changes = watchfiles.watch(
             self._directory,
             watch_filter=None,
@@ -81,8 +94,8 @@ class DirectorySource:
             force_polling=False,
             ignore_permission_denied=True,
         )
-        for changed in changes:
-            if not self.ready.is_set():  # The kernel tells of changes by now.
+        for number, changed in enumerate(changes):
+            if number == 0:  # The kernel tells of changes by now.
                 inbox.scan(str(self._directory))
                 self.ready.set()
             inbox.look_again([path for _, path in changed])

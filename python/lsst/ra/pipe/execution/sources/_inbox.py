@@ -174,6 +174,10 @@ class Inbox:
         name = os.path.basename(path)
         if not self._settings.file_pattern.search(name) or self._is_hidden(path):
             return None
+        if not _is_text(path):
+            # No URI can name it, and opening it would break the watch.
+            _LOG.warning("Directory source: passing over %r, whose name is no UTF-8", os.fsencode(path))
+            return None
         try:
             status = os.stat(path)
         except OSError:  # It is gone, or not for us.
@@ -214,3 +218,11 @@ def _is_complete(path: str) -> bool:
 
 def _log_unreadable(error: OSError) -> None:
     _LOG.warning("Directory source: passes over what it cannot read: %s", error)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from typing import Self
 
 import sqlalchemy
@@ -104,8 +105,21 @@ class PostgresqlServer(contextlib.AbstractContextManager["PostgresqlServer"]):
             else:
                 return
 
-    def _execute(self, statement: str) -> None:
-        engine = sqlalchemy.create_engine(self.url, isolation_level="AUTOCOMMIT")
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Break all connections, and refuse new ones while the block lasts."""
+        other = self.url.removesuffix(_USER) + "template1"
+        self._execute(f"ALTER DATABASE {_USER} ALLOW_CONNECTIONS false", url=other)
+        try:
+            self._execute(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_USER}'", url=other
+            )
+            yield
+        finally:
+            self._execute(f"ALTER DATABASE {_USER} ALLOW_CONNECTIONS true", url=other)
+
+    def _execute(self, statement: str, *, url: str | None = None) -> None:
+        engine = sqlalchemy.create_engine(url or self.url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
                 connection.execute(sqlalchemy.text(statement))

@@ -68,6 +68,22 @@ def test_slow_worker_that_renews_is_not_robbed(queue: JobQueue) -> None:
     assert is_empty(queue)
 
 
+def test_leases_do_not_lapse_while_nobody_could_renew(queue: JobQueue) -> None:
+    """A server that was away gives its workers the time of a lease."""
+    queue.enqueue([make_job()])
+    lease = take(queue, "slow")
+    let_lapse(queue, "slow")
+    queue.client.set(queue.name("seen"), 1000 * (queue.client.time()[0] - 3600))
+    assert take_now(queue, "other") is None
+    assert queue.renew("slow", [lease]) == []
+    let_lapse(queue, "slow")
+    assert take_now(queue, "other") is None
+    queue.client.set(queue.name("grace"), 0)
+    taken = take_soon(queue, "other")
+    assert taken.attempt == 2
+    assert queue.renew("slow", [lease]) == [lease.key]
+
+
 def test_job_of_a_silent_worker_waits_its_back_off(make_queue: MakeQueue) -> None:
     """A lapsed lease is a failed attempt."""
     queue = make_queue(lease_seconds=600.0, backoff_seconds=600.0)

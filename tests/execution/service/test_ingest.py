@@ -72,6 +72,19 @@ def queued(service: Service) -> list[str]:
     )
 
 
+def test_file_of_an_unknown_store_fails_alone(service: Service, raws: dict[int, pathlib.Path]) -> None:
+    """What a library raises for one URI is not the others' fault."""
+    bad = plan_ingest(FileArrived(uri="gopher://example.org/raw.fits", arrived=ARRIVED))
+    service.queue.enqueue([bad.model_copy(update={"max_attempts": 1})])
+    good = arrive(service, *raws.values())
+    with service.worker(WorkerShards.for_ingest()):
+        for key in good:
+            service.await_done(key)
+        letter = service.await_dead(bad.key)
+    assert "gopher://example.org/raw.fits" in letter.reason
+    assert ingested(service) == [93, 94, 95]
+
+
 def test_bad_file_of_a_batch_fails_alone(
     service: Service, raws: dict[int, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

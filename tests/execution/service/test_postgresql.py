@@ -20,7 +20,7 @@ from lsst.ra.pipe.execution.queue import WorkerShards
 from lsst.ra.pipe.execution.service import ServiceSettings
 from number_repository import INSTRUMENT, exposure_id, make_repository, put_numbers
 from postgresql_server import PostgresqlServer, find_programs
-from service_parts import Service
+from service_parts import Service, wait_until
 
 DETECTORS = (93, 94, 95)
 
@@ -32,19 +32,25 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def stored(root: pathlib.Path) -> Iterator[Butler]:
-    """Repository with numbers of two exposures."""
+def database() -> Iterator[PostgresqlServer]:
+    """A server without any repository."""
     try:
         find_programs()
     except FileNotFoundError as err:
         pytest.skip(str(err))
-    exposures = [exposure_id(1), exposure_id(2)]
     with PostgresqlServer() as server:
-        config = server.make_seed_config("one", root)
-        with make_repository(root, exposures=exposures, seed_config=config) as butler:
-            numbers = {(exposure, one): {"value": float(one)} for exposure in exposures for one in DETECTORS}
-            put_numbers(butler, numbers, root.parent / "numbers")
-            yield butler
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stored(root: pathlib.Path, database: PostgresqlServer) -> Iterator[Butler]:
+    """Repository with numbers of three exposures."""
+    exposures = [exposure_id(1), exposure_id(2), exposure_id(3)]
+    config = database.make_seed_config("one", root)
+    with make_repository(root, exposures=exposures, seed_config=config) as butler:
+        numbers = {(exposure, one): {"value": float(one)} for exposure in exposures for one in DETECTORS}
+        put_numbers(butler, numbers, root.parent / "numbers")
+        yield butler
 
 
 @pytest.fixture
@@ -63,6 +69,23 @@ def test_workers_process_and_gather(service: Service) -> None:
     assert report["detectors"] == list(DETECTORS)
     assert service.outputs("acted") == [(exposure, one) for one in DETECTORS]
     assert service.reports("/all") != []
+    assert list(service.queue.dead_letters()) == []
+
+
+def test_outage_of_the_repository_costs_no_attempt(service: Service, database: PostgresqlServer) -> None:
+    """Jobs wait until it is over, and are done then."""
+    exposure = exposure_id(3)
+    job = service.queue.name("job", f"{INSTRUMENT}/{exposure}/94/all")
+    with service.worker():
+        service.send(exposure, 93)
+        service.await_done(f"{exposure}/93/all")
+        with database.outage():
+            service.send(exposure, 94)
+            # Taken, and handed back.
+            wait_until(lambda: service.queue.client.hmget(job, "state", "attempts") == [b"waiting", b"0"])
+            wait_until(lambda: service.queue.client.hexists(job, "taken"))
+        report = service.await_done(f"{exposure}/94/all")
+    assert report["attempt"] == 1
     assert list(service.queue.dead_letters()) == []
 
 

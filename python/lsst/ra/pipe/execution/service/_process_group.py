@@ -87,7 +87,7 @@ class ProcessGroup:
 
         Parameters
         ----------
-        variables
+        **variables
             Values by name.  Other users of the machine cannot see them, as
             they can a command line.
         """

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-__all__ = ("IdentifierRange",)
-
-import re
+__all__ = ("IdentifierRange", "detector_option", "exposure_option")
 
 import click
+
+from lsst.ra.pipe.execution.dispatch import parse_identifiers
 
 
 class IdentifierRange(click.ParamType[tuple[int, ...]]):
@@ -34,12 +34,24 @@ class IdentifierRange(click.ParamType[tuple[int, ...]]):
         """
         if isinstance(value, tuple):
             return value
-        numbers: list[int] = []
-        for part in value.split(","):
-            match = re.fullmatch(r"\s*(\d+)(?:\.\.(\d+)(?::(\d+))?)?\s*", part)
-            if match is None:
-                self.fail(f"expected numbers and ranges like 1,5,90..98; got {part!r}", param, ctx)
-            begin, end, stride = (int(group) if group else None for group in match.groups())
-            assert begin is not None, "The pattern has a first number."
-            numbers += range(begin, (begin if end is None else end) + 1, stride or 1)
-        return tuple(numbers)
+        try:
+            return parse_identifiers(value)
+        except ValueError as err:
+            self.fail(str(err), param, ctx)
+
+
+exposure_option = click.option(
+    "--exposure",
+    "-e",
+    "exposures",
+    type=IdentifierRange(),
+    required=True,
+    help="For example 2026112200001..2026112200005.",
+)
+detector_option = click.option(
+    "--detector",
+    "-d",
+    "detectors",
+    type=IdentifierRange(),
+    help="For example 90..98; the default is every raw.",
+)

@@ -26,29 +26,16 @@ from lsst.ra.pipe.execution.dispatch import (
 from lsst.ra.pipe.repository import open_repository
 
 from ._errors import expected_errors
-from ._identifiers import IdentifierRange
+from ._identifiers import detector_option, exposure_option
 from ._progress import console
-from ._run import _parse_override, print_reports, run_with_progress
+from ._run import parse_override, print_reports, run_with_progress
 
 
 @click.command()
 @click.argument("repository", metavar="REPO")
 @click.option("--instrument", default="LSSTCam", help="Butler instrument.")
-@click.option(
-    "--exposure",
-    "-e",
-    "exposures",
-    type=IdentifierRange(),
-    required=True,
-    help="For example 2026112200001..2026112200005.",
-)
-@click.option(
-    "--detector",
-    "-d",
-    "detectors",
-    type=IdentifierRange(),
-    help="For example 90..98; the default is every raw.",
-)
+@exposure_option
+@detector_option
 @click.option(
     "--dispatch",
     help="Rules that choose the pipeline [default: $RA_PIPE_DIR/config/dispatch/<instrument>.yaml].",
@@ -89,7 +76,7 @@ def reprocess(
     """
     output = check_user_collection(output or f"u/{getpass.getuser()}/rapid")
     inputs = inputs or (f"{instrument}/defaults",)
-    overrides = tuple(_parse_override(text) for text in config)
+    overrides = tuple(parse_override(text) for text in config)
     plan = _make_plan(
         repository, instrument, exposures, detectors, inputs, dispatch=dispatch, pipeline=pipeline
     )

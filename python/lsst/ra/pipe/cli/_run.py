@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("print_reports", "run", "run_with_progress")
+__all__ = ("parse_override", "print_reports", "run", "run_with_progress")
 
 import os
 from typing import Any
@@ -17,7 +17,7 @@ from lsst.ra.pipe.execution import ImageReport, QuantumStatus, RunRequest, run_e
 from lsst.ra.pipe.repository import open_repository
 
 from ._errors import expected_errors
-from ._identifiers import IdentifierRange
+from ._identifiers import detector_option, exposure_option
 from ._progress import console, progress_bar
 
 
@@ -25,21 +25,8 @@ from ._progress import console, progress_bar
 @click.argument("repository", metavar="REPO")
 @click.option("--pipeline", "-p", required=True, help="Pipeline YAML; #label,label selects tasks or subsets.")
 @click.option("--instrument", default="LSSTCam", help="Butler instrument.")
-@click.option(
-    "--exposure",
-    "-e",
-    "exposures",
-    type=IdentifierRange(),
-    required=True,
-    help="For example 2026112200001..2026112200005.",
-)
-@click.option(
-    "--detector",
-    "-d",
-    "detectors",
-    type=IdentifierRange(),
-    help="For example 90..98; the default is every raw.",
-)
+@exposure_option
+@detector_option
 @click.option(
     "--input",
     "-i",
@@ -83,7 +70,7 @@ def run(
         detectors=detectors,
         inputs=inputs,
         output=output,
-        config_overrides=tuple(_parse_override(text) for text in config),
+        config_overrides=tuple(parse_override(text) for text in config),
     )
     reports = run_with_progress(request, processes=processes)
     print_reports(reports)
@@ -145,7 +132,24 @@ def _summarize(report: ImageReport) -> str:
     return ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
 
 
-def _parse_override(text: str) -> tuple[str, str, Any]:
+def parse_override(text: str) -> tuple[str, str, Any]:
+    """Read a config override.
+
+    Parameters
+    ----------
+    text
+        ``LABEL:FIELD=VALUE``.
+
+    Returns
+    -------
+    override
+        Label, field and the text of the value.
+
+    Raises
+    ------
+    click.BadParameter
+        Raised if the text has another form.
+    """
     label, colon, assignment = text.partition(":")
     field, equals, value = assignment.partition("=")
     if not (label and colon and field and equals):

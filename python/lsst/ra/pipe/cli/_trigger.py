@@ -22,7 +22,7 @@ from lsst.ra.pipe.execution.service import JobPlanner, ServiceSettings
 from lsst.ra.pipe.repository import open_repository
 
 from ._errors import expected_errors
-from ._identifiers import IdentifierRange
+from ._identifiers import detector_option, exposure_option
 from ._service_options import make_settings, open_queue, redis_option
 
 _BATCH = 500
@@ -45,21 +45,8 @@ class _Counts:
 @click.argument("repository", metavar="REPO")
 @redis_option
 @click.option("--instrument", default="LSSTCam", help="Butler instrument.")
-@click.option(
-    "--exposure",
-    "-e",
-    "exposures",
-    type=IdentifierRange(),
-    required=True,
-    help="For example 2026112200001..2026112200005.",
-)
-@click.option(
-    "--detector",
-    "-d",
-    "detectors",
-    type=IdentifierRange(),
-    help="For example 90..98; the default is every raw.",
-)
+@exposure_option
+@detector_option
 @click.option("--dispatch", help="Dispatch rules [default: $RA_PIPE_DIR/config/dispatch/<instrument>.yaml].")
 @expected_errors
 def trigger(

@@ -29,9 +29,9 @@ def detector_labels(graph: PipelineGraph) -> tuple[str, ...]:
     Parameters
     ----------
     graph
-        Resolved pipeline graph.
+        Pipeline graph, which need not be resolved.
     """
-    return tuple(label for label, node in graph.tasks.items() if "detector" in node.dimensions)
+    return tuple(label for label, node in graph.tasks.items() if "detector" in node.raw_dimensions)
 
 
 def exposure_labels(graph: PipelineGraph) -> tuple[str, ...]:
@@ -40,9 +40,9 @@ def exposure_labels(graph: PipelineGraph) -> tuple[str, ...]:
     Parameters
     ----------
     graph
-        Resolved pipeline graph.
+        Pipeline graph, which need not be resolved.
     """
-    return tuple(label for label, node in graph.tasks.items() if "detector" not in node.dimensions)
+    return tuple(label for label, node in graph.tasks.items() if "detector" not in node.raw_dimensions)
 
 
 def calibration_types(graph: PipelineGraph) -> frozenset[str]:
@@ -66,7 +66,7 @@ def intermediates(graph: PipelineGraph) -> frozenset[str]:
     Parameters
     ----------
     graph
-        Resolved pipeline graph.
+        Pipeline graph, which need not be resolved.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def intermediates(graph: PipelineGraph) -> frozenset[str]:
     for label in detector_labels(graph):
         for edge in graph.tasks[label].outputs.values():
             consumers = _consumers(graph, edge.parent_dataset_type_name)
-            if consumers and all("detector" in consumer.dimensions for consumer in consumers):
+            if consumers and all("detector" in consumer.raw_dimensions for consumer in consumers):
                 names.add(edge.parent_dataset_type_name)
     return frozenset(names)
 
@@ -137,7 +137,7 @@ def upstream_tasks(graph: PipelineGraph, label: str) -> frozenset[str]:
     Parameters
     ----------
     graph
-        Resolved pipeline graph.
+        Pipeline graph, which need not be resolved.
     label
         Label of the task.
     """

@@ -136,7 +136,8 @@ def ingest_raws(
         exposures.append(record)
         refs |= found
         ingested += new
-        existing += [ref for ref in found.values() if ref not in new]
+        added = set(new)
+        existing += [ref for ref in found.values() if ref not in added]
     visits = define_visits(butler, exposures) if define else []
     return IngestReport(refs, ingested, existing, exposures, visits, failures)
 

@@ -8,6 +8,7 @@
 from ._exposure_catalog import *
 from ._exposure_facts import *
 from ._gaps import *
+from ._identifiers import *
 from ._load import *
 from ._pipeline_tasks import *
 from ._plan import *

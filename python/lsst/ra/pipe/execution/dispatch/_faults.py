@@ -16,6 +16,7 @@ from lsst.pipe.base import Instrument, Pipeline
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.ra.pipe.camera import known_cameras, load_camera
 
+from .._graph_parts import intermediates
 from ._patterns import matches_any
 from ._rule import Rule, import_function
 from ._subsumption import rules_that_hide
@@ -136,7 +137,7 @@ def _check_pipeline_instrument(rule: Rule, pipeline: Pipeline) -> Iterator[tuple
 
 
 def _check_dataset_types(rule: Rule, graph: PipelineGraph) -> Iterator[tuple[str, str]]:
-    choices = {"persist": _intermediates(graph), "publish": _outputs(graph)}
+    choices = {"persist": intermediates(graph), "publish": _outputs(graph)}
     for key, known in choices.items():
         for name in getattr(rule, key):
             if name not in known:
@@ -149,15 +150,6 @@ def _outputs(graph: PipelineGraph) -> frozenset[str]:
     return frozenset(
         edge.parent_dataset_type_name for node in graph.tasks.values() for edge in node.outputs.values()
     )
-
-
-def _intermediates(graph: PipelineGraph) -> frozenset[str]:
-    """Return what tasks on detectors, and only those, write and read."""
-    consumers: dict[str, set[bool]] = {}
-    for node in graph.tasks.values():
-        for edge in node.inputs.values():
-            consumers.setdefault(edge.parent_dataset_type_name, set()).add("detector" in node.raw_dimensions)
-    return frozenset(name for name in _outputs(graph) if consumers.get(name) == {True})
 
 
 def _join(numbers: Iterable[int]) -> str:

@@ -12,6 +12,8 @@ import dataclasses
 from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 
+from .._graph_parts import detector_labels, exposure_labels, upstream_tasks
+
 
 @dataclasses.dataclass(frozen=True)
 class TaskTrace:
@@ -64,20 +66,18 @@ class PipelineTasks:
         """
         graph = Pipeline.from_uri(uri).to_graph()
         graph.sort()
-        traces = [_trace(graph, label) for label in graph.tasks]
         return cls(
-            tuple(trace for trace in traces if trace.on_detector),
-            tuple(trace for trace in traces if not trace.on_detector),
+            tuple(_trace(graph, label) for label in detector_labels(graph)),
+            tuple(_trace(graph, label) for label in exposure_labels(graph)),
         )
 
 
 def _trace(graph: PipelineGraph, label: str) -> TaskTrace:
     node = graph.tasks[label]
-    producers = [graph.producer_of(edge.parent_dataset_type_name) for edge in node.inputs.values()]
     return TaskTrace(
         label=label,
         metadata=node.metadata_output.parent_dataset_type_name,
         on_visit="visit" in node.raw_dimensions,
         on_detector="detector" in node.raw_dimensions,
-        upstream=frozenset(producer.label for producer in producers if producer is not None),
+        upstream=upstream_tasks(graph, label),
     )

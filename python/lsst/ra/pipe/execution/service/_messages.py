@@ -26,9 +26,6 @@ class JobRequest(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_
     generation: int = 0
     """Number of earlier gatherings of the same exposure."""
 
-    attempt: int = 1
-    """Number of this attempt."""
-
     runs: tuple[str, ...] = ()
     """RUN collections with the detectors, for a job that gathers."""
 

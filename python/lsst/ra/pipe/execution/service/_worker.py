@@ -180,8 +180,7 @@ class Worker:
         """Have the child do jobs, and settle each."""
         if any(lease.attempt > 1 for lease in leases):
             # One of them may be to blame for the others' failure.
-            for lease in leases[1:]:
-                self._patiently(self._release, lease, 0.0)
+            self._release_all(leases[1:])
             leases = leases[:1]
         self._announce("working", job=leases[0].key)
         limit = sum(lease.job.time_limit for lease in leases)
@@ -190,8 +189,7 @@ class Worker:
             child.send([_make_request(lease) for lease in leases])
         except ChildDiedError as err:
             _LOG.error("%s: died while it had no job: %s\n%s", self.name, err, self._end_child())
-            for lease in leases:
-                self._patiently(self._release, lease, 0.0)
+            self._release_all(leases)
             return
         try:
             in_time = self._await_results(child, leases, limit)
@@ -204,8 +202,7 @@ class Worker:
                     self._patiently(self._settle, lease, result, started)
             elif self._stopping.is_set() and time.monotonic() >= self._stop_by:
                 self._end_child()
-                for lease in leases:
-                    self._patiently(self._release, lease, 0.0)
+                self._release_all(leases)
             else:
                 detail = self._end_child(trace=True)
                 self._settle_failure(leases, f"it took longer than its time limit of {limit:g} s", detail)
@@ -290,6 +287,11 @@ class Worker:
         what = "failed for good" if dead else "is tried again"
         _LOG.warning("%s %s after attempt %d: %s", lease.key, what, lease.attempt, reason)
 
+    def _release_all(self, leases: Sequence[Lease]) -> None:
+        """Hand jobs back at once, of which none is to blame."""
+        for lease in leases:
+            self._patiently(self._release, lease, 0.0)
+
     def _release(self, lease: Lease, delay: float) -> None:
         self._queue.release(self.name, lease, delay=delay)
 
@@ -339,4 +341,4 @@ class Worker:
 
 
 def _make_request(lease: Lease) -> JobRequest:
-    return JobRequest(job=lease.job, generation=lease.generation, attempt=lease.attempt, runs=lease.runs)
+    return JobRequest(job=lease.job, generation=lease.generation, runs=lease.runs)

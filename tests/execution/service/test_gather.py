@@ -152,6 +152,7 @@ def run_rule(settings: ServiceSettings, exposure: int, *, inputs: str, **rule: A
     """
     runner = RuleRunner(
         settings.repository,
+        butler=Butler.from_config(settings.repository, writeable=True),
         instrument=INSTRUMENT,
         rule=Rule(name="one", **rule),
         inputs=[inputs],

@@ -39,6 +39,7 @@ def test_half_written_transaction_of_a_killed_process_is_undone(
     root = directory / "repo"
     runner = RuleRunner(
         str(root),
+        butler=Butler.from_config(root, writeable=True),
         instrument=INSTRUMENT,
         rule=Rule(name="all", pipeline=str(directory / "Directed.yaml")),
         inputs=["LSSTCam/defaults"],

@@ -81,4 +81,6 @@ def make_distributor(settings: ServiceSettings) -> Distributor:
         file_root=settings.file_root,
     )
     queue = open_queue(settings.redis_url, settings.queue)
-    return Distributor(queue, parser, JobPlanner(catalog, tables, settings.queue), secret=secret)
+    planner = JobPlanner(catalog, tables, settings.queue)
+    planner.warm()
+    return Distributor(queue, parser, planner, secret=secret)

@@ -59,7 +59,8 @@ class JobHandler:
         self._runners: dict[tuple[str, str], RuleRunner] = {}
 
     def warm(self, *, rehearses: bool = True) -> None:
-        """Build the pipelines of all rules, and rehearse them.
+        """Build the pipelines of all rules and rehearse them, or for ingest
+        read them only.
 
         Parameters
         ----------
@@ -71,6 +72,8 @@ class JobHandler:
                 runners = self._warm_runners(instrument, table)
                 if rehearses:
                     self._rehearse(instrument, table, runners)
+        if "ingest" in self._shards.pools:
+            self._planner.warm()
         # What is here now stays; collecting garbage need not look at it again.
         gc.collect()
         gc.freeze()
@@ -147,6 +150,7 @@ class JobHandler:
         if key not in self._runners:
             self._runners[key] = RuleRunner(
                 self._settings.repository,
+                butler=self._butler,
                 instrument=instrument,
                 rule=self._tables[instrument].rule(rule_name),
                 inputs=self._settings.input_collections(instrument),

@@ -36,6 +36,14 @@ class JobPlanner:
         self._settings = settings
         self._plan_of = functools.lru_cache(maxsize=4096)(self._plan_gather)
 
+    def warm(self) -> None:
+        """Load the pipelines of all rules, which the first images would
+        otherwise wait for.
+        """
+        for table in self._tables.values():
+            for pipeline in table.pipelines():
+                _load_tasks(pipeline)
+
     def plan(self, event: Event, *, times: Mapping[str, float] | None = None) -> Job | None:
         """Plan what an event asks for.
 

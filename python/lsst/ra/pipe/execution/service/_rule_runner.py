@@ -39,6 +39,8 @@ class RuleRunner:
     ----------
     repository
         Root, configuration file or alias of the Butler repository.
+    butler
+        Writeable client of it, for the collections of outputs.
     instrument
         Butler ``instrument``.
     rule
@@ -62,6 +64,7 @@ class RuleRunner:
         self,
         repository: str,
         *,
+        butler: Butler,
         instrument: str,
         rule: Rule,
         inputs: Sequence[str],
@@ -73,7 +76,7 @@ class RuleRunner:
         self._inputs = tuple(inputs)
         self._refresh_seconds = refresh_seconds
         self._chain = f"{instrument}/rapid"
-        self._butler = Butler.from_config(repository, writeable=True)
+        self._butler = butler
         self._graph = Pipeline.from_uri(rule.pipeline).to_graph(registry=self._butler.registry)
         self._graph.register_dataset_types(self._butler)
         self._runner = QuantumRunner(

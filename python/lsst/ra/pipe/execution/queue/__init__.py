@@ -12,5 +12,6 @@ nothing.
 
 from ._connection import *
 from ._job import *
+from ._models import *
 from ._queue import *
 from ._status import *

@@ -80,7 +80,8 @@ def trigger(
         f"{counts.queued} images are queued, {counts.ignored} are ignored by the rules, "
         f"{counts.at_work} were in the queue already."
     )
-    if missing := [number for number in exposures if number not in {facts.exposure for facts in raws}]:
+    found = {facts.exposure for facts in raws}
+    if missing := [number for number in exposures if number not in found]:
         collections = ", ".join(settings.input_collections(instrument))
         raise click.ClickException(
             f"{repository} has no raw of {instrument} exposure {_list(missing)} in {collections}."

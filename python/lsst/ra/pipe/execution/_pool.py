@@ -14,7 +14,6 @@ import functools
 import gc
 import itertools
 import multiprocessing
-import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -24,12 +23,11 @@ from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 
+from ._graph_parts import detector_labels, exposure_labels
 from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
 from ._output_run import prepare_output_run
 from ._runner import QuantumRunner
-
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""A worker is one core: parallelism comes from the detectors."""
+from ._threads import limit_threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,11 +121,10 @@ def _run_all(
     run = prepare_output_run(
         butler, graph, parent=request.output, chain=request.output, inputs=request.inputs
     )
-    is_per_detector = {"detector" in node.dimensions for node in graph.tasks.values()}
     reports = []
     for report in itertools.chain(
-        _run_detectors(request, run, processes) if True in is_per_detector else (),
-        _gather(request, run, graph) if False in is_per_detector else (),
+        _run_detectors(request, run, processes) if detector_labels(graph) else (),
+        _gather(request, run, graph) if exposure_labels(graph) else (),
     ):
         reports.append(report)
         if on_report is not None:
@@ -150,8 +147,7 @@ def _run_detectors(request: RunRequest, run: str, processes: int) -> Iterator[Im
     """
     # A detector's exposures follow each other, while its calibrations are there.
     images = [(exposure, detector) for detector in request.detectors for exposure in request.exposures]
-    for name in _THREAD_LIMITS:
-        os.environ.setdefault(name, "1")
+    limit_threads()
     orphans = yield from _run_in_workers(request, run, images, processes)
     for image in orphans:
         for exposure, detector in (yield from _run_in_workers(request, run, [image], 1)):

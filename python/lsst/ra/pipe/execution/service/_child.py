@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .._threads import limit_threads
 from ..queue import WorkerShards
 from ._die_with import die_with
 from ._messages import JobOutcome, JobRequest, JobResult
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from ._handler import JobHandler
 
 _LOG = logging.getLogger(__name__)
-
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""A worker is one core: parallelism comes from the detectors."""
 
 _BEGIN_SECONDS = 10.0
 """Time (s) in which an idle process must begin."""
@@ -70,8 +68,7 @@ class Child:
         self._crash_report = pathlib.Path(_make_file())
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        for name in _THREAD_LIMITS:
-            os.environ.setdefault(name, "1")
+        limit_threads()
         self._process = context.Process(
             target=_run_child,
             args=(

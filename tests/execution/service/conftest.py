@@ -39,13 +39,18 @@ rules:
     time_limit: 0.7
     raw_wait: 0.5
     expected_detectors: "90..92"
+  - name: hasty
+    detectors: "96..98"
+    pipeline: {pipeline}
+    expected_detectors: "96..98"
+    gather_deadline: 4
   - name: all
     pipeline: {pipeline}
     attempts: 2
     time_limit: 60
     raw_wait: 60
     expected_detectors: "93..95"
-    gather_deadline: 1
+    gather_deadline: 80
     publish: [acted]
 """
 

@@ -1,0 +1,300 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""What a pipeline is, as sorted JSON that can be kept and compared."""
+
+from __future__ import annotations
+
+__all__ = (
+    "SCHEMA_VERSION",
+    "Block",
+    "Connection",
+    "Contract",
+    "Level",
+    "Origin",
+    "OriginKind",
+    "Parameter",
+    "Setting",
+    "Snapshot",
+    "Step",
+    "Subset",
+    "TaskSnapshot",
+)
+
+import enum
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pydantic
+
+from ._errors import DriftError
+from ._values import JsonValue
+
+SCHEMA_VERSION = 1
+"""Version of the files that `Snapshot.to_json` writes."""
+
+
+class Level(enum.StrEnum):
+    """How far a pipeline was worked out."""
+
+    RESOLVED = "resolved"
+    """All overrides are applied: every field of every task is known."""
+    DECLARED = "declared"
+    """The tasks cannot be imported: only what pipeline and override files
+    say is known.
+    """
+
+
+class OriginKind(enum.StrEnum):
+    """What may set a field."""
+
+    DEFAULT = "default"
+    """The task's own default."""
+    INSTRUMENT = "instrument"
+    """Overrides that the instrument applies, before those of the pipeline."""
+    PIPELINE = "pipeline"
+    """A pipeline file."""
+    FILE = "file"
+    """An override file that a pipeline names."""
+    PYTHON = "python"
+    """A ``python`` block of a pipeline file."""
+
+
+class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+    """Base of the records."""
+
+
+class Origin(_Model):
+    """Who set something, and where."""
+
+    kind: OriginKind
+    """What set it last."""
+    file: str = ""
+    """The file, beginning with an environment variable if there is one."""
+    line: int | None = None
+    """The line, from one, where it is known."""
+
+    def __str__(self) -> str:
+        if not self.file:
+            return str(self.kind)
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class Setting(_Model):
+    """The value of a field of a task's configuration."""
+
+    value: JsonValue
+    """Encoded value."""
+    set_by: Origin | None = None
+    """What set it last; `None` where that is not recorded."""
+    after: int = 0
+    """Number of the task's blocks that run before it is set."""
+
+
+class Block(_Model):
+    """A statement of an override file or ``python`` block whose effect is not
+    known without running it.
+    """
+
+    code: str
+    """The statement, written in one way whatever its layout."""
+    set_by: Origin
+    """Where it is."""
+
+
+class Connection(_Model):
+    """A connection of a task."""
+
+    kind: Literal["input", "output", "prerequisite", "init_input", "init_output"]
+    """What the task does with the dataset."""
+    dataset_type: str
+    """Name of the dataset type."""
+    storage_class: str | None = None
+    """In-memory type."""
+    dimensions: tuple[str, ...] | None = None
+    """Names of the dimensions, sorted."""
+
+
+class TaskSnapshot(_Model):
+    """A task of a pipeline."""
+
+    task_class: str = pydantic.Field(alias="class")
+    """Full name of the class."""
+    dimensions: tuple[str, ...] | None = None
+    """Names of the dimensions of a quantum, sorted; resolved level only."""
+    config: Mapping[str, Setting] = {}
+    """Fields by dotted name.  An element of a registry or dictionary is named
+    by its key, ``star_measurement.plugins.base_PsfFlux.badMaskPlanes``.
+    """
+    blocks: tuple[Block, ...] = ()
+    """Statements that were not worked out; declared level only."""
+    connections: Mapping[str, Connection] = {}
+    """Connections by name; resolved level only."""
+    declared_by: Origin | None = None
+    """Where the label is declared last."""
+
+
+class Subset(_Model):
+    """A labelled subset."""
+
+    labels: tuple[str, ...]
+    """Labels of its tasks, sorted."""
+    declared_by: Origin | None = None
+    """Where it is declared last."""
+
+
+class Step(_Model):
+    """A subset that is a step of processing."""
+
+    dimensions: tuple[str, ...]
+    """What it is sharded by."""
+    declared_by: Origin | None = None
+    """Where it is declared."""
+
+
+class Contract(_Model):
+    """A condition on the configurations of several tasks."""
+
+    contract: str
+    """Python expression, written in one way whatever its layout."""
+    msg: str | None = None
+    """What is said if it does not hold."""
+    declared_by: Origin | None = None
+    """Where it is declared."""
+
+
+class Parameter(_Model):
+    """A value that configurations of several tasks share."""
+
+    value: JsonValue
+    """Encoded value."""
+    set_by: Origin | None = None
+    """Where it is set last."""
+
+
+class Snapshot(_Model):
+    """What a pipeline is."""
+
+    schema_version: Literal[1] = 1
+    """Version of this layout."""
+    level: Level
+    """How far the pipeline was worked out."""
+    reason: str = ""
+    """Why it was not worked out further."""
+    pipeline: str
+    """Where the pipeline is, as it was named."""
+    instrument: str | None = None
+    """Full name of the instrument class."""
+    tasks: Mapping[str, TaskSnapshot]
+    """Tasks by label."""
+    subsets: Mapping[str, Subset] = {}
+    """Subsets by name."""
+    steps: Mapping[str, Step] = {}
+    """Steps by name."""
+    contracts: tuple[Contract, ...] = ()
+    """Contracts, sorted."""
+    parameters: Mapping[str, Parameter] = {}
+    """Parameters by name."""
+    sources: Mapping[str, str] = {}
+    """SHA-256 of each file that the pipeline was read from."""
+    packages: Mapping[str, str] = {}
+    """Versions of the packages that made it or hold its tasks."""
+    omits: tuple[str, ...] = ()
+    """What was not recorded although it exists: ``origins``, ``targets``,
+    ``contracts``, ``steps``, ``parameters``, ``instrument``.
+    """
+    declared: Snapshot | None = None
+    """The declared level of a resolved pipeline."""
+
+    def at(self, level: Level) -> Snapshot | None:
+        """Return this pipeline at a level.
+
+        Parameters
+        ----------
+        level
+            Level that is wanted.
+
+        Returns
+        -------
+        snapshot
+            Snapshot at that level, or `None` if it was not recorded.
+        """
+        return self if self.level is level else self.declared if level is Level.DECLARED else None
+
+    def to_json(self) -> str:
+        """Write it as JSON that is the same for the same pipeline.
+
+        Returns
+        -------
+        text
+            Sorted, one item a line, with an end of line.
+        """
+        content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, name: str) -> Snapshot:
+        """Read what `to_json` wrote.
+
+        Parameters
+        ----------
+        text
+            Content of the file.
+        name
+            Name of the file, for messages.
+
+        Returns
+        -------
+        snapshot
+            The snapshot.
+
+        Raises
+        ------
+        DriftError
+            If the text is not a snapshot of this version of the layout.
+        """
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DriftError(f"{name}:{error.lineno}: this is not JSON: {error.msg}") from error
+        if not isinstance(content, dict):
+            raise DriftError(f"{name}:1: a snapshot is a JSON object, this is a {type(content).__name__}.")
+        return cls.from_content(content, name=name)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], *, name: str) -> Snapshot:
+        """Make one from parsed JSON.
+
+        Parameters
+        ----------
+        content
+            Parsed JSON.
+        name
+            Name of the file, for messages.
+
+        Returns
+        -------
+        snapshot
+            The snapshot.
+
+        Raises
+        ------
+        DriftError
+            If this is not a snapshot of this version of the layout.
+        """
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise DriftError(
+                f"{name}:1: this snapshot has schema_version {version!r}, this program reads {SCHEMA_VERSION}; "
+                "make it again with `rapid snapshot`."
+            )
+        try:
+            return cls.model_validate(content)
+        except pydantic.ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]
+            )
+            raise DriftError(f"{name}:1: this is not a snapshot: {problems}") from error

@@ -288,8 +288,8 @@ class Snapshot(_Model):
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise DriftError(
-                f"{name}:1: this snapshot has schema_version {version!r}, this program reads {SCHEMA_VERSION}; "
-                "make it again with `rapid snapshot`."
+                f"{name}:1: this snapshot has schema_version {version!r}, this program reads "
+                f"{SCHEMA_VERSION}; make it again with `rapid snapshot`."
             )
         try:
             return cls.model_validate(content)

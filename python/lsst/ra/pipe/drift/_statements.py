@@ -1,0 +1,238 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""What override code does, as far as reading it tells.
+
+Where tasks cannot be imported, their override files cannot be run.  Most of
+their statements only set a field to a constant or add a name to a selection,
+and say so themselves.
+"""
+
+from __future__ import annotations
+
+__all__ = ("Assignment", "Edit", "Include", "Other", "Statement", "parse_path", "read_statements")
+
+import ast
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ._errors import DriftError
+from ._values import JsonValue, encode_value, make_expression
+
+_EDITS = {
+    "add": "add",
+    "append": "append",
+    "discard": "remove",
+    "extend": "extend",
+    "remove": "remove",
+    "update": "add",
+}
+"""Methods that change a collection, and what they do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """Something that override code does."""
+
+    line: int
+    """Line of the code, from one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment(Statement):
+    """Sets a field."""
+
+    field: str
+    """Dotted name."""
+    value: JsonValue
+    """Encoded value; an expression if it is not a constant."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit(Statement):
+    """Changes a field that is a collection."""
+
+    field: str
+    """Dotted name."""
+    verb: str
+    """``add``, ``append``, ``extend`` or ``remove``."""
+    values: tuple[JsonValue, ...]
+    """Encoded values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Include(Statement):
+    """Loads another override file."""
+
+    location: str
+    """Location; relative to this file if it begins with ``./``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Other(Statement):
+    """May do anything."""
+
+    code: str
+    """The statement, written in one way whatever its layout."""
+
+
+def read_statements(code: str, *, name: str, first_line: int = 1) -> Iterator[Statement]:
+    """Read override code.
+
+    Parameters
+    ----------
+    code
+        Code that changes ``config``.
+    name
+        Name of its file, for messages.
+    first_line
+        Line of the file on which it begins.
+
+    Yields
+    ------
+    statement
+        What it does, in order.
+
+    Raises
+    ------
+    DriftError
+        If it is not Python.
+    """
+    try:
+        body = ast.parse(code).body
+    except SyntaxError as error:
+        line = (error.lineno or 1) + first_line - 1
+        raise DriftError(f"{name}:{line}: this is not Python: {error.msg}") from error
+    for node in body:
+        if not _is_docstring(node):
+            yield _read_statement(node, node.lineno + first_line - 1)
+
+
+def parse_path(text: str) -> str:
+    """Return the dotted name of a field that a pipeline file names.
+
+    Parameters
+    ----------
+    text
+        Name as in ``starSelector["objectSize"].widthMax``, without ``config.``.
+
+    Returns
+    -------
+    name
+        Dotted name; the text itself if it is no such name.
+    """
+    try:
+        node = ast.parse(f"config.{text}", mode="eval").body
+    except SyntaxError:
+        return str(text)
+    return _path_of(node) or str(text)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _read_statement(node: ast.stmt, line: int) -> Statement:
+    """Tell what a statement does."""
+    other = Other(line, ast.unparse(node))
+    match node:
+        case ast.Assign(targets=[target], value=value) if path := _path_of(target):
+            return Assignment(line, path, _value_of(value))
+        case ast.AugAssign(target=target, op=ast.BitOr(), value=value) if path := _path_of(target):
+            return _make_edit(line, path, "add", [value]) or other
+        case ast.AugAssign(target=target, op=ast.Add(), value=value) if path := _path_of(target):
+            return _make_edit(line, path, "extend", [value]) or other
+        case ast.AugAssign(target=target, op=ast.Sub(), value=value) if path := _path_of(target):
+            return _make_edit(line, path, "remove", [value]) or other
+        case ast.Expr(ast.Call(func=ast.Attribute(value=owner, attr=method), args=arguments, keywords=[])):
+            return _read_call(line, owner, method, arguments) or other
+        case _:
+            return other
+
+
+def _read_call(line: int, owner: ast.expr, method: str, arguments: list[ast.expr]) -> Statement | None:
+    """Tell what the call of a method of a field does."""
+    if _is_config(owner):
+        location = _location_of(arguments[0]) if method == "load" and len(arguments) == 1 else None
+        return Include(line, location) if location else None
+    path = _path_of(owner)
+    if path is None:
+        return None
+    if method == "retarget" and len(arguments) == 1:
+        return Assignment(line, f"{path}.target", _value_of(arguments[0]))
+    if method not in _EDITS or len(arguments) != 1:
+        return None
+    return _make_edit(line, path, _EDITS[method], arguments, one_value=method not in ("update", "extend"))
+
+
+def _make_edit(
+    line: int, path: str, verb: str, arguments: list[ast.expr], *, one_value: bool = False
+) -> Edit | None:
+    """Make an edit, if its argument is a constant."""
+    value = _constant_of(arguments[0])
+    if value is None:
+        return None
+    values = value if isinstance(value, list | tuple | set | frozenset) and not one_value else [value]
+    encoded = encode_value(set(values))["$set"] if verb == "add" else [encode_value(v) for v in values]
+    return Edit(line, path, verb, tuple(encoded))
+
+
+def _is_config(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "config"
+
+
+def _path_of(node: ast.expr) -> str | None:
+    """Return the dotted name of a field, or `None` if this is none."""
+    match node:
+        case ast.Attribute(value=owner, attr=name) if _is_config(owner):
+            return name
+        case ast.Attribute(value=owner, attr=name) if (path := _path_of(owner)) is not None:
+            return f"{path}.{name}"
+        case ast.Subscript(value=owner, slice=ast.Constant(key)) if (path := _path_of(owner)) is not None:
+            return f"{path}.{key!s}"
+        case _:
+            return None
+
+
+def _value_of(node: ast.expr) -> JsonValue:
+    """Return the value of an expression, or the expression."""
+    if isinstance(node, ast.Constant) and node.value is None:
+        return None
+    value = _constant_of(node)
+    return make_expression(ast.unparse(node)) if value is None else encode_value(value)
+
+
+def _constant_of(node: ast.expr) -> Any:
+    """Return the value of an expression that needs no variable, or `None`."""
+    match node:
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(str(text))]):
+            return float(text)
+        case ast.Attribute(value=ast.Name(id="math" | "np" | "numpy"), attr="nan" | "inf" as name):
+            return getattr(math, name)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            value = _constant_of(operand)
+            return -value if isinstance(value, int | float) else None
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return None
+
+
+def _location_of(node: ast.expr) -> str | None:
+    """Return the location that a `load` names: a constant, or one beside the
+    file, by ``os.path.join(os.path.dirname(__file__), ...)``.
+    """
+    match node:
+        case ast.Constant(str(text)):
+            return text
+        case ast.Call(
+            func=ast.Attribute(attr="join"),
+            args=[ast.Call(func=ast.Attribute(attr="dirname"), args=[ast.Name(id="__file__")]), *parts],
+        ) if all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in parts):
+            return "/".join([".", *(part.value for part in parts)])  # type: ignore[attr-defined]
+        case _:
+            return None

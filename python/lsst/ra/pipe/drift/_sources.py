@@ -29,6 +29,9 @@ from ._snapshot import Origin, OriginKind
 
 _UNSET_VARIABLE = re.compile(r"^\$\{?(\w+)\}?")
 
+_RESOURCE = re.compile(r"^resource://lsst\.([\w.]+)/resources/(.*)")
+"""A file that a Python package of a product brings along."""
+
 
 class TracedStr(str):
     """A string of a pipeline file that knows where it is.
@@ -215,6 +218,8 @@ def name_file(location: str) -> str:
         The location, beginning with the environment variable of the product
         that holds it, ``$AP_PIPE_DIR/...``, if there is one.
     """
+    if package := _RESOURCE.match(location):
+        return f"${package[1].replace('.', '_').upper()}_DIR/{package[2]}"
     if location.startswith("$") or "://" in location:
         return str(location)
     path = os.path.abspath(location)

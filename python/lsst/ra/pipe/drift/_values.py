@@ -22,7 +22,7 @@ __all__ = (
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 JsonValue = Any
@@ -49,15 +49,17 @@ def encode_value(value: Any) -> JsonValue:
         ``{"$repr": ...}``.
     """
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | int():
             return value
+        case str():
+            return str(value)
         case float():
             return value if math.isfinite(value) else {"$float": repr(value)}
-        case set() | frozenset():
+        case Set():
             return {"$set": sorted_values(encode_value(one) for one in value)}
         case Mapping():
             return {str(key): encode_value(one) for key, one in value.items()}
-        case list() | tuple():
+        case Sequence():
             return [encode_value(one) for one in value]
         case _ if hasattr(value, "__qualname__"):
             return make_class_value(f"{value.__module__}.{value.__qualname__}")

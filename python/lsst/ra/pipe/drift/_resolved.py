@@ -1,0 +1,404 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""What a pipeline is, with every field of every task."""
+
+from __future__ import annotations
+
+__all__ = ("NotImportableError", "resolve_pipeline")
+
+import dataclasses
+import importlib.util
+import itertools
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lsst.pex.config import Config
+from lsst.pipe.base import Instrument, PipelineTask, PipelineTaskConfig
+from lsst.pipe.base.configOverrides import ConfigOverrides
+from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
+from lsst.pipe.base.pipelineIR import ConfigIR, ParametersIR
+from lsst.resources import ResourcePath
+from lsst.utils import doImportType
+from lsst.utils.introspection import get_full_type_name
+
+from ._declared import get_parameters, substitute_parameters
+from ._errors import DriftError
+from ._fields import FieldState, flatten_config
+from ._snapshot import Connection, Level, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
+from ._sources import PipelineSource, Traced, TracedStr, name_file
+from ._statements import parse_path
+
+_APPLIES = "applyTo"
+"""Function of pipe_base under which all override code runs."""
+
+
+class NotImportableError(Exception):
+    """A class of a pipeline is in a package that is not installed."""
+
+
+def resolve_pipeline(source: PipelineSource, declared: Snapshot) -> Snapshot:
+    """Work out every field of every task of a pipeline.
+
+    Parameters
+    ----------
+    source
+        The pipeline.
+    declared
+        The same pipeline at the declared level.
+
+    Returns
+    -------
+    snapshot
+        Snapshot at the resolved level.
+
+    Raises
+    ------
+    NotImportableError
+        If a task or the instrument is in a package that is not installed.
+    DriftError
+        If an override fails, as when it names a field that does not exist, or
+        a configuration is not valid; the message names the file and the line.
+    """
+    classes = {
+        str(label): _import_type(str(task.klass), declared.tasks[str(label)].declared_by)
+        for label, task in source.ir.tasks.items()
+    }
+    instrument = _import_instrument(declared)
+    graph = PipelineGraph(data_id={} if instrument is None else {"instrument": instrument.getName()})
+    configs: dict[str, Mapping[str, Setting]] = {}
+    for label, task in source.ir.tasks.items():
+        overrides = _Overrides(source, classes[label], instrument)
+        config = overrides.apply(task.config or [])
+        configs[label] = overrides.settings
+        _add_task(graph, label, classes[label], config, declared.tasks[label].declared_by)
+    _check_contracts(declared, {label: node.config for label, node in graph.tasks.items()})
+    tasks = {
+        label: _describe_task(node, configs[label], declared.tasks[label].declared_by)
+        for label, node in graph.tasks.items()
+    }
+    return declared.model_copy(
+        update={
+            "level": Level.RESOLVED,
+            "reason": "",
+            "tasks": tasks,
+            "sources": dict(sorted(source.digests.items())),
+            "packages": _find_versions([PipelineTask, *classes.values()]),
+            "declared": declared,
+        }
+    )
+
+
+def _import_type(name: str, at: Origin | None) -> type[Any]:
+    """Import a class that a pipeline names."""
+    try:
+        imported: type[Any] = doImportType(name)
+    except (ImportError, TypeError) as error:
+        home, _, _ = name.rpartition(".")
+        if not _is_installed(home):
+            raise NotImportableError(f"{name} cannot be imported: {home} is not installed") from error
+        raise DriftError(f"{at}: the class {name} cannot be imported: {error}") from error
+    return imported
+
+
+def _is_installed(module: str) -> bool:
+    """Tell whether a module, or the package that a class was said to be in,
+    exists.
+    """
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _import_instrument(declared: Snapshot) -> Instrument | None:
+    if declared.instrument is None:
+        return None
+    instrument: Instrument = _import_type(
+        declared.instrument, Origin(kind=OriginKind.PIPELINE, file=declared.pipeline, line=1)
+    )()
+    return instrument
+
+
+def _add_task(
+    graph: PipelineGraph, label: str, task_class: type[Any], config: PipelineTaskConfig, at: Origin | None
+) -> None:
+    """Validate a configuration and work out the connections."""
+    try:
+        graph.add_task(label, task_class, config)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DriftError(f"{at}: the configuration of {label} is not valid: {error}") from error
+
+
+def _check_contracts(declared: Snapshot, configs: Mapping[str, Config]) -> None:
+    for contract in declared.contracts:
+        try:
+            holds = eval(contract.contract, None, dict(configs))
+        except (AttributeError, NameError, KeyError, TypeError, ValueError, SyntaxError) as error:
+            problem = f"cannot be evaluated: {error}"
+        else:
+            if holds:
+                continue
+            problem = contract.msg or "is broken"
+        raise DriftError(f"{contract.declared_by}: the contract {contract.contract!r}: {problem}")
+
+
+def _describe_task(node: TaskNode, config: Mapping[str, Setting], at: Origin | None) -> TaskSnapshot:
+    connections = {}
+    kinds = {
+        "input": node.inputs,
+        "output": node.outputs,
+        "prerequisite": node.prerequisite_inputs,
+        "init_input": node.init.inputs,
+        "init_output": node.init.outputs,
+    }
+    automatic = {
+        edge.connection_name
+        for edge in (node.metadata_output, node.log_output, node.init.config_output)
+        if edge
+    }
+    for kind, edges in kinds.items():
+        for name, edge in edges.items():
+            if name in automatic:
+                continue
+            connections[name] = Connection(
+                kind=kind,
+                dataset_type=edge.parent_dataset_type_name,
+                storage_class=edge.storage_class_name,
+                dimensions=tuple(sorted(edge.raw_dimensions)),
+            )
+    return TaskSnapshot.model_validate(
+        {
+            "class": get_full_type_name(node.task_class),
+            "dimensions": tuple(sorted(node.raw_dimensions)),
+            "config": config,
+            "connections": dict(sorted(connections.items())),
+            "declared_by": at,
+        }
+    )
+
+
+def _find_versions(classes: list[type]) -> dict[str, str]:
+    """Find the versions of the packages that hold classes."""
+    versions = {}
+    for one in classes:
+        parts = one.__module__.split(".")
+        for end in range(len(parts), 0, -1):
+            package = ".".join(parts[:end])
+            version = getattr(sys.modules.get(package), "__version__", None)
+            if isinstance(version, str):
+                versions[package] = version
+                break
+    return dict(sorted(versions.items()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """Overrides that are applied together."""
+
+    origin: Origin
+    """Where they are; the line is that of the code's first line."""
+    by_field: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
+    """Where the values are, by dotted name of the field."""
+
+
+class _Overrides:
+    """Applies the overrides of a task, and notes what each of them sets.
+
+    pex_config's history has the lines of override code but not its file, so
+    the state of all fields is taken after each file and block.
+    """
+
+    def __init__(self, source: PipelineSource, task_class: type[Any], instrument: Instrument | None) -> None:
+        self.settings: dict[str, Setting] = {}
+        self._source = source
+        self._instrument = instrument
+        self._default_name = getattr(task_class, "_DefaultName", "")
+        self._config: PipelineTaskConfig = task_class.ConfigClass()
+        self._fields: dict[str, FieldState] = {}
+        self._stages: list[_Stage] = []
+        self._n_done = 0
+
+    def apply(self, groups: list[ConfigIR]) -> PipelineTaskConfig:
+        """Apply groups of overrides; return the configuration."""
+        self._fields = flatten_config(self._config)
+        default = Origin(kind=OriginKind.DEFAULT)
+        self.settings = {
+            name: Setting(value=state.value, set_by=default) for name, state in self._fields.items()
+        }
+        overrides = self._collect(groups)
+        try:
+            overrides.applyTo(self._config)  # type: ignore[no-untyped-call]
+        except DriftError:
+            raise
+        except Exception as error:  # Override code may raise anything.
+            raise self._blame(error) from error
+        self.settings = dict(sorted(self.settings.items()))
+        return self._config
+
+    def _collect(self, groups: list[ConfigIR]) -> ConfigOverrides:
+        """Collect the overrides in the order in which pipe_base applies them,
+        each followed by a look at what it did.
+        """
+        overrides = ConfigOverrides()
+        parameters = get_parameters(self._source.ir)
+        overrides.addParameters(
+            ParametersIR({name: _plain(traced.value) for name, traced in parameters.items()})
+        )
+        if self._instrument is not None:
+            overrides.addInstrumentOverride(self._instrument, self._default_name)
+            self._look(overrides, _Stage(self._find_instrument_file(self._instrument)))
+        for group in groups:
+            for file in group.file:
+                name = name_file(str(file))
+                self._source.read_file(str(file), at=_origin_of(file))
+                overrides.addFileOverride(os.path.expandvars(file))
+                self._look(overrides, _Stage(Origin(kind=OriginKind.FILE, file=name, line=1)))
+            if group.python:
+                origin = _origin_of(group.python)
+                overrides.addPythonOverride(str(group.python))
+                self._look(overrides, _Stage(origin.model_copy(update={"kind": OriginKind.PYTHON})))
+            for name, traced in group.rest.items():
+                overrides.addValueOverride(str(name), _plain(substitute_parameters(traced.value, parameters)))
+            if group.rest:
+                origins = {parse_path(str(name)): traced.origin for name, traced in group.rest.items()}
+                self._look(overrides, _Stage(next(iter(origins.values())), origins))
+        return overrides
+
+    def _look(self, overrides: ConfigOverrides, stage: _Stage) -> None:
+        """Have what the overrides so far did noted when they were applied.
+
+        An object that applies overrides of an instrument is the one place at
+        which pipe_base hands out a configuration between two overrides.
+        """
+        self._stages.append(stage)
+        overrides.addInstrumentOverride(_Look(self), "")  # type: ignore[arg-type]
+
+    def note(self) -> None:
+        """Note what the stage that was just applied set."""
+        stage = self._stages[self._n_done]
+        self._n_done += 1
+        fields = flatten_config(self._config)
+        for name, state in fields.items():
+            before = self._fields.get(name)
+            line = _find_line_set(before, state)
+            if line is None:
+                continue
+            self.settings[name] = Setting(value=state.value, set_by=_place(stage, name, line))
+        for name in self.settings.keys() - fields.keys():
+            del self.settings[name]
+        for name in fields.keys() - self.settings.keys():
+            self.settings[name] = Setting(value=fields[name].value, set_by=Origin(kind=OriginKind.DEFAULT))
+        self._fields = fields
+
+    def _find_instrument_file(self, instrument: Instrument) -> Origin:
+        """Find the file that an instrument applies to a task."""
+        names = []
+        for root in instrument.configPaths:
+            uri = ResourcePath(root, forceDirectory=True, forceAbsolute=True).join(
+                f"{self._default_name}.py", forceDirectory=False
+            )
+            if uri.exists():
+                names.append(name_file(uri.ospath if uri.isLocal else str(uri)))
+                self._source.read_file(names[-1], at=Origin(kind=OriginKind.INSTRUMENT))
+        return Origin(kind=OriginKind.INSTRUMENT, file=", ".join(names), line=1 if len(names) == 1 else None)
+
+    def _blame(self, error: Exception) -> DriftError:
+        """Say which override failed, and on which line."""
+        stage = self._stages[self._n_done]
+        origin = stage.origin
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _EXECUTED
+        ]
+        if isinstance(error, SyntaxError) and error.lineno:
+            lines = [error.lineno]
+        if lines and lines[-1] and origin.line:
+            origin = origin.model_copy(update={"line": origin.line + lines[-1] - 1})
+        for field, place in stage.by_field.items():
+            if field.rpartition(".")[2] in str(error):
+                origin = place
+        return DriftError(
+            f"{origin}: this override fails: {type(error).__name__}: {' '.join(str(error).split())}"
+        )
+
+
+class _Look:
+    """Takes note when pipe_base asks it to apply overrides."""
+
+    def __init__(self, overrides: _Overrides) -> None:
+        self._overrides = overrides
+
+    def applyConfigOverrides(self, name: str, config: Config) -> None:
+        """Note what was set so far."""
+        self._overrides.note()
+
+
+def _origin_of(text: str) -> Origin:
+    return text.origin if isinstance(text, TracedStr) else Origin(kind=OriginKind.PIPELINE)
+
+
+def _plain(value: Any) -> Any:
+    """Give pipe_base plain strings."""
+    match value:
+        case str():
+            return str(value)
+        case list():
+            return [_plain(one) for one in value]
+        case dict():
+            return {_plain(key): _plain(one) for key, one in value.items()}
+        case Traced():
+            return _plain(value.value)
+        case _:
+            return value
+
+
+def _find_line_set(before: FieldState | None, now: FieldState) -> int | None:
+    """Return the line of override code that set a field since before; zero if
+    it was set and the line is not known, `None` if it was not set.
+    """
+    is_new = before is None or before.history is not now.history
+    events = now.history[0 if before is None or is_new else before.n_events : now.n_events]
+    changed = before is None or before.value != now.value
+    if now.is_shared and not changed:
+        return None
+    lines = [_line_of(event) for event in events if not _is_construction(event)]
+    if lines:
+        return lines[-1]
+    return 0 if changed and before is not None else None
+
+
+def _is_construction(event: Any) -> bool:
+    """Tell whether a configuration got this value when it was made."""
+    _, stack, label = event
+    return label == "default" or any(frame.function == "__new__" for frame in stack)
+
+
+def _line_of(event: Any) -> int:
+    """Return the line of override code in pex_config's record of a change."""
+    _, stack, _ = event
+    return _find_code_line((frame.function, frame.lineno) for frame in stack)
+
+
+def _find_code_line(frames: Iterable[tuple[str, int | None]]) -> int:
+    """Return the line of override code among functions that call each other;
+    zero if there is none.
+
+    Code of the file or block itself, not of what that loads or calls.
+    """
+    inside = itertools.dropwhile(lambda frame: frame[0] != _APPLIES, frames)
+    return next((line or 0 for function, line in inside if function == "<module>"), 0)
+
+
+def _place(stage: _Stage, name: str, line: int) -> Origin:
+    """Say where a field was set."""
+    if stage.by_field:
+        fits = [field for field in stage.by_field if name == field or name.startswith(f"{field}.")]
+        return stage.by_field[max(fits, key=len)] if fits else stage.origin
+    if not line or stage.origin.line is None:
+        return stage.origin.model_copy(update={"line": None})
+    return stage.origin.model_copy(update={"line": stage.origin.line + line - 1})

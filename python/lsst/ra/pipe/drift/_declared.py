@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("declare_pipeline", "get_parameters", "substitute_parameters")
+__all__ = ("declare_pipeline", "find_parameter", "get_parameters")
 
 import ast
 import posixpath
@@ -106,8 +106,8 @@ def get_parameters(ir: PipelineIR) -> dict[str, Traced]:
     return {str(name): value for name, value in ir.parameters.mapping.items() if isinstance(value, Traced)}
 
 
-def substitute_parameters(value: Any, parameters: Mapping[str, Traced]) -> Any:
-    """Put in the value of a parameter, as pipe_base does.
+def find_parameter(value: Any, parameters: Mapping[str, Traced]) -> str | None:
+    """Find the parameter that a value names.
 
     Parameters
     ----------
@@ -118,11 +118,11 @@ def substitute_parameters(value: Any, parameters: Mapping[str, Traced]) -> Any:
 
     Returns
     -------
-    value
-        Value of the parameter if it names one, else the value itself.
+    name
+        Name of the parameter, or `None` if the value stands for itself.
     """
     match = re.match(r"parameters[.](.*)", value) if isinstance(value, str) else None
-    return parameters[match[1]].value if match and match[1] in parameters else value
+    return match[1] if match and match[1] in parameters else None
 
 
 def _origin(text: str) -> Origin | None:
@@ -188,8 +188,9 @@ class _Declaration:
             for statement in statements:
                 self._apply(statement, kind=OriginKind.PYTHON, file=origin.file, depth=0)
         for name, traced in config.rest.items():
-            value = _parse_value(substitute_parameters(traced.value, self._parameters))
-            self._set(parse_path(str(name)), encode_value(value), traced.origin)
+            parameter = find_parameter(traced.value, self._parameters)
+            value = self._parameters[parameter].value if parameter else traced.value
+            self._set(parse_path(str(name)), encode_value(_parse_value(value)), traced.origin, parameter)
 
     def _apply_file(self, location: str, *, at: Origin, depth: int) -> None:
         name = name_file(location)
@@ -212,8 +213,10 @@ class _Declaration:
             case Other(code=code):
                 self.blocks.append(Block(code=code, set_by=origin))
 
-    def _set(self, field: str, value: JsonValue, origin: Origin) -> None:
-        self.settings[field] = Setting(value=value, set_by=origin, after=len(self.blocks))
+    def _set(self, field: str, value: JsonValue, origin: Origin, parameter: str | None = None) -> None:
+        self.settings[field] = Setting(
+            value=value, set_by=origin, parameter=parameter, after=len(self.blocks)
+        )
 
     def _edit(self, field: str, verb: str, values: list[JsonValue], origin: Origin) -> None:
         """Note an edit of a field; what it is edited from may be unknown."""

@@ -27,7 +27,7 @@ from lsst.resources import ResourcePath
 from lsst.utils import doImportType
 from lsst.utils.introspection import get_full_type_name
 
-from ._declared import get_parameters, substitute_parameters
+from ._declared import find_parameter, get_parameters
 from ._errors import DriftError
 from ._fields import FieldState, flatten_config
 from ._snapshot import Connection, Level, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
@@ -203,8 +203,10 @@ class _Stage:
 
     origin: Origin
     """Where they are; the line is that of the code's first line."""
-    by_field: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
-    """Where the values are, by dotted name of the field."""
+    by_field: Mapping[str, tuple[Origin, str | None]] = dataclasses.field(default_factory=dict)
+    """Where the values are, and whether they are a parameter's, by dotted name
+    of the field.
+    """
 
 
 class _Overrides:
@@ -257,18 +259,27 @@ class _Overrides:
             for file in group.file:
                 name = name_file(str(file))
                 self._source.read_file(str(file), at=_origin_of(file))
-                overrides.addFileOverride(os.path.expandvars(file))
+                overrides.addFileOverride(os.path.expandvars(file))  # type: ignore[no-untyped-call]
                 self._look(overrides, _Stage(Origin(kind=OriginKind.FILE, file=name, line=1)))
             if group.python:
                 origin = _origin_of(group.python)
                 overrides.addPythonOverride(str(group.python))
                 self._look(overrides, _Stage(origin.model_copy(update={"kind": OriginKind.PYTHON})))
-            for name, traced in group.rest.items():
-                overrides.addValueOverride(str(name), _plain(substitute_parameters(traced.value, parameters)))
-            if group.rest:
-                origins = {parse_path(str(name)): traced.origin for name, traced in group.rest.items()}
-                self._look(overrides, _Stage(next(iter(origins.values())), origins))
+            self._collect_values(overrides, group, parameters)
         return overrides
+
+    def _collect_values(
+        self, overrides: ConfigOverrides, group: ConfigIR, parameters: Mapping[str, Traced]
+    ) -> None:
+        """Collect the values that a pipeline file gives fields."""
+        values = {}
+        for name, traced in group.rest.items():
+            parameter = find_parameter(traced.value, parameters)
+            value = parameters[parameter].value if parameter else traced.value
+            overrides.addValueOverride(str(name), _plain(value))  # type: ignore[no-untyped-call]
+            values[parse_path(str(name))] = (traced.origin, parameter)
+        if values:
+            self._look(overrides, _Stage(next(iter(values.values()))[0], values))
 
     def _look(self, overrides: ConfigOverrides, stage: _Stage) -> None:
         """Have what the overrides so far did noted when they were applied.
@@ -289,7 +300,8 @@ class _Overrides:
             line = _find_line_set(before, state)
             if line is None:
                 continue
-            self.settings[name] = Setting(value=state.value, set_by=_place(stage, name, line))
+            place, parameter = _place(stage, name, line)
+            self.settings[name] = Setting(value=state.value, set_by=place, parameter=parameter)
         for name in self.settings.keys() - fields.keys():
             del self.settings[name]
         for name in fields.keys() - self.settings.keys():
@@ -312,14 +324,13 @@ class _Overrides:
         """Say which override failed, and on which line."""
         stage = self._stages[self._n_done]
         origin = stage.origin
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _EXECUTED
-        ]
-        if isinstance(error, SyntaxError) and error.lineno:
-            lines = [error.lineno]
-        if lines and lines[-1] and origin.line:
-            origin = origin.model_copy(update={"line": origin.line + lines[-1] - 1})
-        for field, place in stage.by_field.items():
+        frames = traceback.extract_tb(error.__traceback__)
+        line = _find_code_line((frame.name, frame.lineno) for frame in frames)
+        if isinstance(error, SyntaxError):
+            line = error.lineno or 0
+        if line and origin.line:
+            origin = origin.model_copy(update={"line": origin.line + line - 1})
+        for field, (place, _) in stage.by_field.items():
             if field.rpartition(".")[2] in str(error):
                 origin = place
         return DriftError(
@@ -394,11 +405,10 @@ def _find_code_line(frames: Iterable[tuple[str, int | None]]) -> int:
     return next((line or 0 for function, line in inside if function == "<module>"), 0)
 
 
-def _place(stage: _Stage, name: str, line: int) -> Origin:
-    """Say where a field was set."""
+def _place(stage: _Stage, name: str, line: int) -> tuple[Origin, str | None]:
+    """Say where a field was set, and by which parameter."""
     if stage.by_field:
         fits = [field for field in stage.by_field if name == field or name.startswith(f"{field}.")]
-        return stage.by_field[max(fits, key=len)] if fits else stage.origin
-    if not line or stage.origin.line is None:
-        return stage.origin.model_copy(update={"line": None})
-    return stage.origin.model_copy(update={"line": stage.origin.line + line - 1})
+        return stage.by_field[max(fits, key=len)] if fits else (stage.origin, None)
+    first = stage.origin.line
+    return stage.origin.model_copy(update={"line": first + line - 1 if line and first else None}), None

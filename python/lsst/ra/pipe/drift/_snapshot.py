@@ -90,6 +90,8 @@ class Setting(_Model):
     """Encoded value."""
     set_by: Origin | None = None
     """What set it last; `None` where that is not recorded."""
+    parameter: str | None = None
+    """The parameter whose value it is, if it is one's."""
     after: int = 0
     """Number of the task's blocks that run before it is set."""
 

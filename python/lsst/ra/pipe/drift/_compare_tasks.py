@@ -1,0 +1,224 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Everything that differs between the tasks of two pipelines."""
+
+from __future__ import annotations
+
+__all__ = ("compare_tasks",)
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Set
+
+from ._difference import Difference, DifferenceKind, Side
+from ._snapshot import Block, Connection, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
+from ._values import JsonValue, make_class_value, same_class, same_value
+
+
+def compare_tasks(one: Snapshot, other: Snapshot, omits: tuple[str, ...]) -> Iterator[Difference]:
+    """Compare the tasks that two pipelines have under one label.
+
+    Parameters
+    ----------
+    one, other
+        Reference and candidate, at the same level.
+    omits
+        What one of them does not record.
+
+    Yields
+    ------
+    difference
+        Difference of a task.
+    """
+    parameters = {
+        name
+        for name in one.parameters.keys() & other.parameters.keys()
+        if not same_value(one.parameters[name].value, other.parameters[name].value)
+    }
+    for label in sorted(one.tasks.keys() & other.tasks.keys()):
+        pair = _Pair(label, one.tasks[label], other.tasks[label], omits, parameters)
+        yield from pair.compare()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """A task of the reference and that of the candidate."""
+
+    label: str
+    one: TaskSnapshot
+    other: TaskSnapshot
+    omits: tuple[str, ...]
+    parameters: Set[str]
+    """Parameters that differ."""
+
+    def compare(self) -> Iterator[Difference]:
+        """Yield what differs."""
+        yield from self._compare_classes()
+        fields = list(self._compare_fields())
+        yield from fields
+        yield from self._compare_blocks()
+        yield from self._compare_connections({field.name for field in fields})
+
+    def _difference(self, kind: DifferenceKind, name: str, one: Side, other: Side) -> Difference:
+        return Difference(kind=kind, task=self.label, name=name, reference=one, candidate=other)
+
+    def _compare_classes(self) -> Iterator[Difference]:
+        one, other = self.one, self.other
+        if not same_class(one.task_class, other.task_class):
+            yield self._difference(
+                DifferenceKind.CLASS,
+                "",
+                Side(value=make_class_value(one.task_class), set_by=one.declared_by),
+                Side(value=make_class_value(other.task_class), set_by=other.declared_by),
+            )
+        if None not in (one.dimensions, other.dimensions) and one.dimensions != other.dimensions:
+            yield self._difference(
+                DifferenceKind.DIMENSIONS,
+                "",
+                Side(value={"$set": list(one.dimensions or ())}, set_by=one.declared_by),
+                Side(value={"$set": list(other.dimensions or ())}, set_by=other.declared_by),
+            )
+
+    def _compare_fields(self) -> Iterator[Difference]:
+        for name in sorted(self.one.config.keys() | self.other.config.keys()):
+            if "targets" in self.omits and name.endswith(".target"):
+                continue
+            mine, theirs = self.one.config.get(name), self.other.config.get(name)
+            if mine and theirs:
+                if same_value(mine.value, theirs.value) or self._follows_from_parameter(mine, theirs):
+                    continue
+            elif self._follows_from_choice(name, mine or theirs):
+                continue
+            yield self._difference(DifferenceKind.FIELD, name, _setting_side(mine), _setting_side(theirs))
+
+    def _follows_from_parameter(self, mine: Setting, theirs: Setting) -> bool:
+        return mine.parameter == theirs.parameter and mine.parameter in self.parameters
+
+    def _follows_from_choice(self, name: str, setting: Setting | None) -> bool:
+        """Tell whether only one side has a field because only that has chosen
+        the plugin or subtask it belongs to, or because that has looked at a
+        plugin which neither has chosen; and nobody set it.
+        """
+        if setting and setting.set_by and setting.set_by.kind is not OriginKind.DEFAULT:
+            return False
+        parts = name.split(".")
+        for i in range(1, len(parts)):
+            root = ".".join(parts[:i])
+            chosen = [_find_choice(task, root) for task in (self.one, self.other)]
+            if chosen == [None, None]:
+                continue
+            if any(choice is None or parts[i] not in choice for choice in chosen):
+                return True
+        return self._has_other_target(parts)
+
+    def _has_other_target(self, parts: list[str]) -> bool:
+        """Tell whether a field is of a subtask that is of different classes."""
+        for i in range(1, len(parts)):
+            name = ".".join([*parts[:i], "target"])
+            mine, theirs = self.one.config.get(name), self.other.config.get(name)
+            if mine and theirs and not same_value(mine.value, theirs.value):
+                return True
+        return False
+
+    def _compare_blocks(self) -> Iterator[Difference]:
+        """Compare the statements whose effect is not known."""
+        mine, theirs = self.one.blocks, self.other.blocks
+        matcher = difflib.SequenceMatcher(
+            None, [block.code for block in mine], [block.code for block in theirs], autojunk=False
+        )
+        common = [
+            (match.a + i, match.b + i) for match in matcher.get_matching_blocks() for i in range(match.size)
+        ]
+        for i, block in enumerate(mine):
+            if i not in {pair[0] for pair in common}:
+                yield self._difference(DifferenceKind.BLOCK, block.code, _block_side(block), Side())
+        for i, block in enumerate(theirs):
+            if i not in {pair[1] for pair in common}:
+                yield self._difference(DifferenceKind.BLOCK, block.code, Side(), _block_side(block))
+        yield from self._compare_order(common)
+
+    def _compare_order(self, common: list[tuple[int, int]]) -> Iterator[Difference]:
+        """Find fields that are set before a statement here, after it there."""
+        for name in sorted(self.one.config.keys() & self.other.config.keys()):
+            mine, theirs = self.one.config[name], self.other.config[name]
+            crossed = [pair for pair in common if (pair[0] < mine.after) is not (pair[1] < theirs.after)]
+            if crossed and same_value(mine.value, theirs.value):
+                code = self.one.blocks[crossed[0][0]].code
+                texts = [
+                    f"{'after' if is_after else 'before'}: {code}"
+                    for is_after in (crossed[0][0] < mine.after, crossed[0][1] < theirs.after)
+                ]
+                yield self._difference(
+                    DifferenceKind.ORDER,
+                    name,
+                    Side(value=texts[0], set_by=mine.set_by),
+                    Side(value=texts[1], set_by=theirs.set_by),
+                )
+
+    def _compare_connections(self, fields: Set[str]) -> Iterator[Difference]:
+        """Compare connections; what follows from a field that differs is left
+        out.
+        """
+        mine, theirs = self.one.connections, self.other.connections
+        renamed = {name.removeprefix("connections.") for name in fields if name.startswith("connections.")}
+        templates = renamed - mine.keys() - theirs.keys()
+        for name in sorted(mine.keys() & theirs.keys()):
+            for key in Connection.model_fields:
+                values = [_attribute(side[name], key) for side in (mine, theirs)]
+                follows = key == "dataset_type" and (name in renamed or templates)
+                if follows or same_value(*values):
+                    continue
+                yield self._difference(
+                    DifferenceKind.CONNECTION,
+                    f"{name}.{key}",
+                    *(
+                        Side(value=value, set_by=self._origin(task, name))
+                        for task, value in self._with(values)
+                    ),
+                )
+        for name in sorted((mine.keys() ^ theirs.keys()) - renamed):
+            yield self._difference(
+                DifferenceKind.CONNECTION,
+                name,
+                *(self._connection_side(task, name) for task in (self.one, self.other)),
+            )
+
+    def _with(self, values: list[JsonValue]) -> Iterator[tuple[TaskSnapshot, JsonValue]]:
+        return zip((self.one, self.other), values, strict=True)
+
+    @staticmethod
+    def _origin(task: TaskSnapshot, name: str) -> Origin | None:
+        setting = task.config.get(f"connections.{name}")
+        return setting.set_by if setting else task.declared_by
+
+    def _connection_side(self, task: TaskSnapshot, name: str) -> Side:
+        if (connection := task.connections.get(name)) is None:
+            return Side()
+        value = {key: _attribute(connection, key) for key in Connection.model_fields}
+        return Side(value=value, set_by=self._origin(task, name))
+
+
+def _setting_side(setting: Setting | None) -> Side:
+    return Side(value=setting.value, set_by=setting.set_by) if setting else Side()
+
+
+def _block_side(block: Block) -> Side:
+    return Side(value=block.code, set_by=block.set_by)
+
+
+def _attribute(connection: Connection, name: str) -> JsonValue:
+    value = getattr(connection, name)
+    return {"$set": list(value)} if isinstance(value, tuple) else value
+
+
+def _find_choice(task: TaskSnapshot, root: str) -> set[str] | None:
+    """Return what is chosen of a registry; `None` if this is none."""
+    if names := task.config.get(f"{root}.names"):
+        return set(names.value["$set"]) if isinstance(names.value, dict) and "$set" in names.value else None
+    name = task.config.get(f"{root}.name")
+    return (
+        {name.value} if name and any(key.startswith(f"{root}.{name.value}.") for key in task.config) else None
+    )

@@ -31,7 +31,7 @@ from ._snapshot import (
     TaskSnapshot,
 )
 from ._sources import PipelineSource, Traced, TracedStr, name_file
-from ._statements import Assignment, Edit, Include, Other, Statement, parse_path, read_statements
+from ._statements import Assignment, Edit, FieldPath, Include, Other, Statement, parse_path, read_statements
 from ._values import JsonValue, encode_value, sort_key
 
 _MAX_INCLUDES = 20
@@ -213,14 +213,18 @@ class _Declaration:
             case Other(code=code):
                 self.blocks.append(Block(code=code, set_by=origin))
 
-    def _set(self, field: str, value: JsonValue, origin: Origin, parameter: str | None = None) -> None:
-        self.settings[field] = Setting(
-            value=value, set_by=origin, parameter=parameter, after=len(self.blocks)
+    def _set(self, field: FieldPath, value: JsonValue, origin: Origin, parameter: str | None = None) -> None:
+        self.settings[field.dotted] = Setting(
+            value=value,
+            set_by=origin,
+            path=field.code if field.code != field.dotted else "",
+            parameter=parameter,
+            after=len(self.blocks),
         )
 
-    def _edit(self, field: str, verb: str, values: list[JsonValue], origin: Origin) -> None:
+    def _edit(self, field: FieldPath, verb: str, values: list[JsonValue], origin: Origin) -> None:
         """Note an edit of a field; what it is edited from may be unknown."""
-        before = self.settings.get(field)
+        before = self.settings.get(field.dotted)
         value = before.value if before else {"$edits": []}
         if not (isinstance(value, dict) and "$edits" in value):
             value = {"$base": value, "$edits": []}

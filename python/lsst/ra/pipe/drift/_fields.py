@@ -25,6 +25,8 @@ class FieldState:
 
     value: JsonValue
     """Encoded value."""
+    path: str
+    """How code names it."""
     history: Sequence[Any]
     """pex_config's record of what was done to it, which goes on growing."""
     n_events: int
@@ -48,70 +50,82 @@ def flatten_config(config: Config) -> dict[str, FieldState]:
         (a set) or ``name``, the class of a subtask ``target``, and the element
         of a registry or dictionary by its key.
     """
-    return dict(_flatten(config, ""))
+    return {path.dotted: state for path, state in _flatten(config, _Path())}
 
 
-def _flatten(config: Config, prefix: str) -> Iterator[tuple[str, FieldState]]:
+@dataclasses.dataclass(frozen=True)
+class _Path:
+    """Where a field is in a configuration."""
+
+    dotted: str = ""
+    code: str = ""
+
+    def member(self, name: str) -> _Path:
+        """Return the path of a field of a configuration."""
+        return _Path(f"{self.dotted}.{name}", f"{self.code}.{name}") if self.dotted else _Path(name, name)
+
+    def item(self, key: Any) -> _Path:
+        """Return the path of an element of a registry or dictionary."""
+        return _Path(f"{self.dotted}.{key}", f"{self.code}[{key!r}]")
+
+
+def _flatten(config: Config, path: _Path) -> Iterator[tuple[_Path, FieldState]]:
     for name, field in config._fields.items():
         value = getattr(config, name)
         history = config.history.get(name, [])
-        yield from _flatten_field(field, value, history, f"{prefix}{name}")
+        yield from _flatten_field(field, value, history, path.member(name))
 
 
 def _flatten_field(
-    field: Any, value: Any, history: Sequence[Any], name: str
-) -> Iterator[tuple[str, FieldState]]:
+    field: Any, value: Any, history: Sequence[Any], path: _Path
+) -> Iterator[tuple[_Path, FieldState]]:
     """Yield a field with those inside it."""
     if isinstance(value, ConfigurableAction):
-        yield f"{name}.target", _state(type(value), history)
+        yield _state(type(value), history, path.member("target"))
     if isinstance(value, Config):
-        yield from _flatten(value, f"{name}.")
+        yield from _flatten(value, path)
     elif isinstance(field, ConfigurableField):
-        yield f"{name}.target", _state(value.target, history)
-        yield from _flatten(value.value, f"{name}.")
+        yield _state(value.target, history, path.member("target"))
+        yield from _flatten(value.value, path)
     elif isinstance(field, ConfigChoiceField):
-        yield from _flatten_registry(field, value, history, name)
+        yield from _flatten_registry(field, value, history, path)
     elif isinstance(field, ConfigDictField):
         for key, item in (value or {}).items():
-            yield from _flatten(item, f"{name}.{key}.")
+            yield from _flatten(item, path.item(key))
     elif isinstance(field, DictField) and value:
         for key, item in value.items():
-            yield f"{name}.{key}", _state(item, history, is_shared=True)
-    elif not isinstance(value, Mapping):
-        yield from _flatten_other(value, history, name)
-
-
-def _flatten_other(value: Any, history: Sequence[Any], name: str) -> Iterator[tuple[str, FieldState]]:
-    """Yield a plain field, or the members of a struct of actions."""
-    if hasattr(value, "fieldNames"):
+            yield _state(item, history, path.item(key), is_shared=True)
+    elif hasattr(value, "fieldNames"):
         for member in value.fieldNames:
-            yield from _flatten_field(None, getattr(value, member), history, f"{name}.{member}")
-    else:
-        yield name, _state(value, history)
+            yield from _flatten_field(None, getattr(value, member), history, path.member(member))
+    elif not isinstance(value, Mapping):
+        yield _state(value, history, path)
 
 
 def _flatten_registry(
-    field: ConfigChoiceField, value: Any, history: Sequence[Any], name: str
-) -> Iterator[tuple[str, FieldState]]:
+    field: ConfigChoiceField, value: Any, history: Sequence[Any], path: _Path
+) -> Iterator[tuple[_Path, FieldState]]:
     """Yield the selection of a registry and the configurations that exist.
 
     Iterating over the registry itself would make those of all that happen to
     be imported.
     """
     if field.multi:
-        yield f"{name}.names", _state(set(value.names or ()), history)
         selected = set(value.names or ())
+        yield _state(selected, history, path.member("names"))
     else:
-        yield f"{name}.name", _state(value.name, history)
         selected = {value.name} - {None}
+        yield _state(value.name, history, path.member("name"))
     for key in sorted(selected | value._dict.keys()):
-        yield from _flatten(value[key], f"{name}.{key}.")
+        yield from _flatten(value[key], path.item(key))
 
 
-def _state(value: Any, history: Sequence[Any], *, is_shared: bool = False) -> FieldState:
+def _state(
+    value: Any, history: Sequence[Any], path: _Path, *, is_shared: bool = False
+) -> tuple[_Path, FieldState]:
     if hasattr(value, "toDict"):
         value = value.toDict()
-    return FieldState(encode_value(value), history, len(history), is_shared)
+    return path, FieldState(encode_value(value), path.code, history, len(history), is_shared)
 
 
 def flatten_facts(config: Mapping[str, Any]) -> dict[str, JsonValue]:

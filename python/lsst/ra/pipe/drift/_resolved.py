@@ -230,9 +230,7 @@ class _Overrides:
         """Apply groups of overrides; return the configuration."""
         self._fields = flatten_config(self._config)
         default = Origin(kind=OriginKind.DEFAULT)
-        self.settings = {
-            name: Setting(value=state.value, set_by=default) for name, state in self._fields.items()
-        }
+        self.settings = {name: _make_setting(name, state, default) for name, state in self._fields.items()}
         overrides = self._collect(groups)
         try:
             overrides.applyTo(self._config)  # type: ignore[no-untyped-call]
@@ -277,7 +275,7 @@ class _Overrides:
             parameter = find_parameter(traced.value, parameters)
             value = parameters[parameter].value if parameter else traced.value
             overrides.addValueOverride(str(name), _plain(value))  # type: ignore[no-untyped-call]
-            values[parse_path(str(name))] = (traced.origin, parameter)
+            values[parse_path(str(name)).dotted] = (traced.origin, parameter)
         if values:
             self._look(overrides, _Stage(next(iter(values.values()))[0], values))
 
@@ -301,11 +299,11 @@ class _Overrides:
             if line is None:
                 continue
             place, parameter = _place(stage, name, line)
-            self.settings[name] = Setting(value=state.value, set_by=place, parameter=parameter)
+            self.settings[name] = _make_setting(name, state, place, parameter)
         for name in self.settings.keys() - fields.keys():
             del self.settings[name]
         for name in fields.keys() - self.settings.keys():
-            self.settings[name] = Setting(value=fields[name].value, set_by=Origin(kind=OriginKind.DEFAULT))
+            self.settings[name] = _make_setting(name, fields[name], Origin(kind=OriginKind.DEFAULT))
         self._fields = fields
 
     def _find_instrument_file(self, instrument: Instrument) -> Origin:
@@ -347,6 +345,11 @@ class _Look:
     def applyConfigOverrides(self, name: str, config: Config) -> None:
         """Note what was set so far."""
         self._overrides.note()
+
+
+def _make_setting(name: str, state: FieldState, origin: Origin, parameter: str | None = None) -> Setting:
+    path = state.path if state.path != name else ""
+    return Setting(value=state.value, set_by=origin, parameter=parameter, path=path)
 
 
 def _origin_of(text: str) -> Origin:

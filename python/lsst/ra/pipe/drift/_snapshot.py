@@ -90,6 +90,10 @@ class Setting(_Model):
     """Encoded value."""
     set_by: Origin | None = None
     """What set it last; `None` where that is not recorded."""
+    path: str = ""
+    """How code names it, ``starSelector['objectSize'].widthMax``, where that
+    is not its dotted name.
+    """
     parameter: str | None = None
     """The parameter whose value it is, if it is one's."""
     after: int = 0

@@ -12,7 +12,16 @@ and say so themselves.
 
 from __future__ import annotations
 
-__all__ = ("Assignment", "Edit", "Include", "Other", "Statement", "parse_path", "read_statements")
+__all__ = (
+    "Assignment",
+    "Edit",
+    "FieldPath",
+    "Include",
+    "Other",
+    "Statement",
+    "parse_path",
+    "read_statements",
+)
 
 import ast
 import dataclasses
@@ -43,11 +52,21 @@ class Statement:
 
 
 @dataclasses.dataclass(frozen=True)
+class FieldPath:
+    """Names of a field."""
+
+    dotted: str
+    """With a dot before each part."""
+    code: str
+    """As code has it, without ``config.``."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Assignment(Statement):
     """Sets a field."""
 
-    field: str
-    """Dotted name."""
+    field: FieldPath
+    """The field."""
     value: JsonValue
     """Encoded value; an expression if it is not a constant."""
 
@@ -56,8 +75,8 @@ class Assignment(Statement):
 class Edit(Statement):
     """Changes a field that is a collection."""
 
-    field: str
-    """Dotted name."""
+    field: FieldPath
+    """The field."""
     verb: str
     """``add``, ``append``, ``extend`` or ``remove``."""
     values: tuple[JsonValue, ...]
@@ -112,8 +131,8 @@ def read_statements(code: str, *, name: str, first_line: int = 1) -> Iterator[St
             yield _read_statement(node, node.lineno + first_line - 1)
 
 
-def parse_path(text: str) -> str:
-    """Return the dotted name of a field that a pipeline file names.
+def parse_path(text: str) -> FieldPath:
+    """Return the names of a field that a pipeline file names.
 
     Parameters
     ----------
@@ -122,14 +141,14 @@ def parse_path(text: str) -> str:
 
     Returns
     -------
-    name
-        Dotted name; the text itself if it is no such name.
+    path
+        Names of the field; the text itself if it is no such name.
     """
     try:
         node = ast.parse(f"config.{text}", mode="eval").body
     except SyntaxError:
-        return str(text)
-    return _path_of(node) or str(text)
+        return FieldPath(str(text), str(text))
+    return _path_of(node) or FieldPath(str(text), str(text))
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -163,14 +182,15 @@ def _read_call(line: int, owner: ast.expr, method: str, arguments: list[ast.expr
     if path is None:
         return None
     if method == "retarget" and len(arguments) == 1:
-        return Assignment(line, f"{path}.target", _value_of(arguments[0]))
+        target = FieldPath(f"{path.dotted}.target", f"{path.code}.target")
+        return Assignment(line, target, _value_of(arguments[0]))
     if method not in _EDITS or len(arguments) != 1:
         return None
     return _make_edit(line, path, _EDITS[method], arguments, one_value=method not in ("update", "extend"))
 
 
 def _make_edit(
-    line: int, path: str, verb: str, arguments: list[ast.expr], *, one_value: bool = False
+    line: int, path: FieldPath, verb: str, arguments: list[ast.expr], *, one_value: bool = False
 ) -> Edit | None:
     """Make an edit, if its argument is a constant."""
     value = _constant_of(arguments[0])
@@ -185,15 +205,15 @@ def _is_config(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "config"
 
 
-def _path_of(node: ast.expr) -> str | None:
-    """Return the dotted name of a field, or `None` if this is none."""
+def _path_of(node: ast.expr) -> FieldPath | None:
+    """Return the names of a field, or `None` if this is none."""
     match node:
         case ast.Attribute(value=owner, attr=name) if _is_config(owner):
-            return name
-        case ast.Attribute(value=owner, attr=name) if (path := _path_of(owner)) is not None:
-            return f"{path}.{name}"
-        case ast.Subscript(value=owner, slice=ast.Constant(key)) if (path := _path_of(owner)) is not None:
-            return f"{path}.{key!s}"
+            return FieldPath(name, name)
+        case ast.Attribute(value=owner, attr=name) if path := _path_of(owner):
+            return FieldPath(f"{path.dotted}.{name}", f"{path.code}.{name}")
+        case ast.Subscript(value=owner, slice=ast.Constant(key)) if path := _path_of(owner):
+            return FieldPath(f"{path.dotted}.{key!s}", f"{path.code}[{key!r}]")
         case _:
             return None
 

@@ -1,0 +1,10 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Which differences are meant, and why."""
+
+from ._entry import *
+from ._load import *
+from ._verdict import *

@@ -1,15 +1,15 @@
 # Calibration of an image, in Rapid Analysis only; loaded after
 # propagated/calibrateImage.py.
 #
-# These change what the outputs are or how deep they go, so that they are not
-# offered to Alert Production.
+# These change what the outputs are or how deep they go, so they are not offered
+# to Alert Production.
 
 # Pixels stay in electron, whether or not the photometric fit succeeds: pictures
 # and sky levels of all exposures have one unit.  Alert Production's are in nJy.
 config.do_calibrate_pixels = False
 
 # The PSF is made of bright stars.  Detection for it begins at 50 sigma, not at
-# Alert Production's 10, and takes as long in a dense field as in an empty one.
+# Alert Production's 10, so that a dense field does not cost minutes.
 config.psf_detection.thresholdValue = 50
 
 # Deblending and measuring everything in a dense field takes minutes; a sample

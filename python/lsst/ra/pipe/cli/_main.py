@@ -26,6 +26,7 @@ _COMMANDS = {
     "status": "_status",
     "trigger": "_trigger",
     "up": "_up",
+    "verify": "_verify",
     "warm-up": "_warm_up",
     "work": "_work",
 }

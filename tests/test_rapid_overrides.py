@@ -21,9 +21,7 @@ SINGLE_FRAMES = [f"ap-{camera}-SingleFrame.json" for camera in ("LSSTCam", "LSST
 UPSTREAM = {
     "isr.py": [(file, "isr") for file in SINGLE_FRAMES],
     "calibrateImage.py": [(file, "calibrateImage") for file in SINGLE_FRAMES],
-    "propagated/calibrateImage.py": [
-        (f"ap-{camera}-SingleFrame.json", "calibrateImage") for camera in CAMERAS
-    ],
+    "propagated/calibrateImage.py": [(file, "calibrateImage") for file in SINGLE_FRAMES],
     "verifyDarkIsr.py": [
         (f"cp_verify-{camera}-verifyDark.json", "verifyDarkIsr") for camera in ("LSSTCam", "LATISS")
     ],

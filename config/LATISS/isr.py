@@ -1,18 +1,17 @@
-# ISR of LATISS, as Alert Production runs it.
-#
-# The values are those of AP's resolved configuration (Science Pipelines of
-# 2026); a test compares them.  The instrument applies this file before any
-# pipeline's own overrides.
+# Made from $RA_PIPE_DIR/config/snapshots/LATISS/SingleFrame.json#isr
+# for lsst.ra.pipe.tasks.FirstLookIsrTask by `rapid snapshot --as-overrides`: do not edit,
+# make it again.
 
 config.bssVoltageMinimum = 0.0
 config.cameraKeywordsToCompare = ["SEQNAME", "SEQFILE", "SEQCKSUM", "ODP", "AP0_RC", "TEMP_SET"]
-
 config.crosstalk.doSubtrahendMasking = True
 config.crosstalk.minPixelToMask = 1.0
-
+config.doBrighterFatter = False
 config.doDeferredCharge = False
+config.overscanCamera.defaultDetectorConfig.defaultAmpConfig.parallelOverscanConfig.doAbsoluteMaxDeviation = True
+config.overscanCamera.defaultDetectorConfig.defaultAmpConfig.parallelOverscanConfig.doMedianSmoothingOutlierRejection = False
+config.overscanCamera.defaultDetectorConfig.defaultAmpConfig.saturation = 120000.0
 
-_amplifier = config.overscanCamera.defaultDetectorConfig.defaultAmpConfig
-_amplifier.saturation = 120000.0
-_amplifier.parallelOverscanConfig.doAbsoluteMaxDeviation = True
-_amplifier.parallelOverscanConfig.doMedianSmoothingOutlierRejection = False
+# Fields that FirstLookIsrTask does not have: binning.connections.inputData, binning.connections.inputName,
+# binning.connections.outputData, binning.connections.outputName, binning.inputDimensions,
+# binning.inputStorageClass, binning.saveLogOutput.

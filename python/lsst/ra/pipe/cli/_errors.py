@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("expected_errors",)
+__all__ = ("CouldNotCompareError", "expected_errors")
 
 import functools
 from collections.abc import Callable
@@ -19,6 +19,14 @@ from lsst.pex.config import FieldValidationError
 from lsst.pipe.base.pipeline_graph import PipelineGraphError
 
 _EXPECTED = (ButlerUserError, FieldValidationError, OSError, PipelineGraphError, RegistryError, ValueError)
+
+
+class CouldNotCompareError(click.ClickException):
+    """Two things could not be compared, which is not the same as no
+    difference.
+    """
+
+    exit_code = 2
 
 
 def expected_errors[**P, R](command: Callable[P, R]) -> Callable[P, R]:

@@ -15,6 +15,7 @@ import click
 _COMMANDS = {
     "demo": "_demo",
     "distribute": "_distribute",
+    "drift": "_drift",
     "failures": "_failures",
     "gaps": "_gaps",
     "ingest": "_ingest",
@@ -23,6 +24,7 @@ _COMMANDS = {
     "retry": "_failures",
     "run": "_run",
     "simulate": "_simulate",
+    "snapshot": "_snapshot",
     "status": "_status",
     "trigger": "_trigger",
     "up": "_up",

@@ -7,7 +7,14 @@
 was meant.
 """
 
+from ._compare import *
 from ._difference import *
 from ._errors import *
+from ._load import *
+from ._overrides import *
+from ._policy import *
+from ._propose import *
+from ._reports import *
+from ._since import *
 from ._snapshot import *
 from ._values import *

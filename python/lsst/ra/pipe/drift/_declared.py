@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("declare_pipeline", "find_parameter", "get_parameters")
+__all__ = ("declare_pipeline", "find_parameter", "get_parameters", "parse_value")
 
 import ast
 import posixpath
@@ -190,7 +190,7 @@ class _Declaration:
         for name, traced in config.rest.items():
             parameter = find_parameter(traced.value, self._parameters)
             value = self._parameters[parameter].value if parameter else traced.value
-            self._set(parse_path(str(name)), encode_value(_parse_value(value)), traced.origin, parameter)
+            self._set(parse_path(str(name)), encode_value(parse_value(value)), traced.origin, parameter)
 
     def _apply_file(self, location: str, *, at: Origin, depth: int) -> None:
         name = name_file(location)
@@ -237,9 +237,19 @@ class _Declaration:
         self._set(field, {**value, "$edits": [*edits, [verb, values]]}, origin)
 
 
-def _parse_value(value: Any) -> Any:
-    """Read a value of a pipeline file as pipe_base does: a string may be
-    Python, in which a name stands for itself.
+def parse_value(value: Any) -> Any:
+    """Read a value of a pipeline file as pipe_base does.
+
+    Parameters
+    ----------
+    value
+        Value in YAML.
+
+    Returns
+    -------
+    value
+        What a string means as Python, in which a name stands for itself; the
+        string if it is no Python.
     """
     match value:
         case str():
@@ -248,9 +258,9 @@ def _parse_value(value: Any) -> Any:
             except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
                 return str(value)
         case list():
-            return [_parse_value(one) if isinstance(one, str) else one for one in value]
+            return [parse_value(one) if isinstance(one, str) else one for one in value]
         case dict():
-            return {key: _parse_value(one) if isinstance(one, str) else one for key, one in value.items()}
+            return {key: parse_value(one) if isinstance(one, str) else one for key, one in value.items()}
         case _:
             return value
 

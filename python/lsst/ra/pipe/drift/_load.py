@@ -61,7 +61,7 @@ def make_snapshot(uri: str, *, level: Level | None = None) -> Snapshot:
         return declared.model_copy(update={"reason": str(error)})
 
 
-def load_snapshot(uri: str, *, level: Level | None = None) -> Snapshot:
+def load_snapshot(uri: str, *, level: Level | None = None, may_be_stale: bool = False) -> Snapshot:
     """Load one side of a comparison.
 
     Parameters
@@ -72,6 +72,8 @@ def load_snapshot(uri: str, *, level: Level | None = None) -> Snapshot:
         environment variable and end with ``#`` and labels, with commas.
     level
         Level at which a pipeline is wanted, as for `make_snapshot`.
+    may_be_stale
+        Whether a snapshot of files that have changed since is wanted, too.
 
     Returns
     -------
@@ -94,7 +96,8 @@ def load_snapshot(uri: str, *, level: Level | None = None) -> Snapshot:
         snapshot = read_facts(text, name=name)
     else:
         snapshot = Snapshot.from_content(content, name=name)
-        if stale := find_stale_sources(snapshot):
+        stale = [] if may_be_stale else find_stale_sources(snapshot)
+        if stale:
             raise DriftError(
                 f"{name}:1: this snapshot is stale: {', '.join(stale)} changed since; "
                 "make it again with `rapid snapshot`."

@@ -36,6 +36,9 @@ from ._values import JsonValue
 SCHEMA_VERSION = 1
 """Version of the files that `Snapshot.to_json` writes."""
 
+_LINE_LENGTH = 120
+"""Length (characters) up to which something is written on one line."""
+
 
 class Level(enum.StrEnum):
     """How far a pipeline was worked out."""
@@ -236,10 +239,10 @@ class Snapshot(_Model):
         Returns
         -------
         text
-            Sorted, one item a line, with an end of line.
+            Sorted, one field a line, with an end of line.
         """
         content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=1, sort_keys=True) + "\n"
+        return _write_json({"schema_version": SCHEMA_VERSION, **content}, indent=0) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, name: str) -> Snapshot:
@@ -304,3 +307,19 @@ class Snapshot(_Model):
                 f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]
             )
             raise DriftError(f"{name}:1: this is not a snapshot: {problems}") from error
+
+
+def _write_json(value: JsonValue, *, indent: int) -> str:
+    """Write JSON on one line where that is short, so that a change of a field
+    is a change of a line.
+    """
+    line = json.dumps(value, sort_keys=True)
+    if not isinstance(value, dict | list) or len(line) + indent <= _LINE_LENGTH:
+        return line
+    inner = " " * (indent + 1)
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {_write_json(value[key], indent=indent + 1)}" for key in sorted(value)]
+    else:
+        items = [_write_json(one, indent=indent + 1) for one in value]
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return first + "\n" + ",\n".join(inner + item for item in items) + "\n" + " " * indent + last

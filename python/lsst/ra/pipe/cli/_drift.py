@@ -1,0 +1,169 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("drift",)
+
+import datetime
+import pathlib
+
+import click
+
+from lsst.ra.pipe.drift import (
+    ChangeReport,
+    DriftError,
+    Level,
+    Policy,
+    ReportFormat,
+    Verdict,
+    compare_snapshots,
+    judge,
+    load_policy,
+    load_snapshot,
+    make_change_table,
+    make_table,
+    trace_changes,
+    write_changes,
+    write_proposal,
+    write_report,
+)
+
+from ._errors import CouldNotCompareError
+from ._progress import console
+
+
+@click.command()
+@click.argument("reference", required=False)
+@click.argument("candidate", required=False)
+@click.option("--policy", "-p", "policies", multiple=True, help="File that says which differences are meant.")
+@click.option(
+    "--level",
+    type=click.Choice(list(Level)),
+    help="Level to compare at [default: resolved where both sides can be, else declared].",
+)
+@click.option("--since", metavar="OLD", help="Snapshot of the reference as it was: say what changed since.")
+@click.option(
+    "--propose",
+    metavar="OUT.yaml",
+    type=click.Path(dir_okay=False),
+    help="Write the differences to be propagated as a pipeline on the reference.",
+)
+@click.option("--format", "format_name", type=click.Choice(["table", *ReportFormat]), default="table")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False), help="File for the report [default: stdout]."
+)
+def drift(
+    *,
+    reference: str | None,
+    candidate: str | None,
+    policies: tuple[str, ...],
+    level: Level | None,
+    since: str | None,
+    propose: str | None,
+    format_name: str,
+    output: str | None,
+) -> None:
+    """Say how CANDIDATE differs from REFERENCE, and whether that is meant.
+
+    Each is the URI of a pipeline, which may end in ``#`` and labels, or a
+    snapshot.  Without them the pairs that the policies name are compared.
+    Exits with 0 if all differences are declared, with 1 if not (or, with
+    --since, if a change does not reach the candidate), and with 2 if they could
+    not be compared.
+    """
+    if (reference is None) is not (candidate is None):
+        raise click.UsageError("Name both sides, or none to compare the pairs of the policies.")
+    if reference is None and not policies:
+        raise click.UsageError("Name two pipelines, or a policy that does.")
+    pair = (reference, candidate) if reference is not None and candidate is not None else None
+    try:
+        if since is not None:
+            _report_changes(_trace(pair, policies, level, since), format_name, output)
+            return
+        verdicts = _judge(pair, policies, level)
+        if propose is not None:
+            pathlib.Path(propose).write_text(_propose(pair, policies, level))
+    except DriftError as error:
+        raise CouldNotCompareError(str(error)) from error
+    if format_name == "table":
+        console.print(make_table(verdicts))
+    else:
+        _write(write_report(verdicts, format=ReportFormat(format_name)), output)
+    raise click.exceptions.Exit(max(verdict.exit_code for verdict in verdicts))
+
+
+type _Pair = tuple[str, str] | None
+"""What was named; `None` for what the policies name."""
+
+
+def _load_policies(policies: tuple[str, ...]) -> list[Policy]:
+    return [load_policy(file) for file in policies] or [Policy()]
+
+
+def _judge(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> list[Verdict]:
+    """Compare, and hold the differences against the policies."""
+    verdicts = []
+    for policy in _load_policies(policies):
+        pairs = [pair] if pair else [(one.reference, one.candidate) for one in policy.compare]
+        if not pairs:
+            raise DriftError(f"{policy.file}:1: this policy names no pipelines to compare; name two.")
+        comparisons = [
+            compare_snapshots(load_snapshot(one, level=level), load_snapshot(other, level=level))
+            for one, other in pairs
+        ]
+        verdicts.append(judge(comparisons, policy, today=datetime.date.today()))
+    return verdicts
+
+
+def _one_pair(pair: _Pair, policies: tuple[str, ...], option: str) -> tuple[tuple[str, str], Policy]:
+    """Return the pair and policy of what is done for one pair only."""
+    loaded = _load_policies(policies)
+    pairs = (
+        [pair] if pair else [(one.reference, one.candidate) for policy in loaded for one in policy.compare]
+    )
+    if len(pairs) != 1 or len(loaded) != 1:
+        raise click.UsageError(
+            f"{option} is for one pair and at most one policy; there are {len(pairs)} and {len(loaded)}."
+        )
+    return pairs[0], loaded[0]
+
+
+def _trace(pair: _Pair, policies: tuple[str, ...], level: Level | None, since: str) -> ChangeReport:
+    (reference, candidate), policy = _one_pair(pair, policies, "--since")
+    return trace_changes(
+        load_snapshot(since, may_be_stale=True),
+        load_snapshot(reference, level=level),
+        load_snapshot(candidate, level=level),
+        policy,
+    )
+
+
+def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> str:
+    (reference, candidate), policy = _one_pair(pair, policies, "--propose")
+    sides = load_snapshot(reference, level=level), load_snapshot(candidate, level=level)
+    verdict = judge([compare_snapshots(*sides)], policy, today=datetime.date.today())
+    return write_proposal(verdict.comparisons[0], *sides)
+
+
+def _report_changes(report: ChangeReport, format_name: str, output: str | None) -> None:
+    """Print what changed, and exit accordingly."""
+    match format_name:
+        case "table":
+            console.print(make_change_table(report))
+        case "json":
+            _write(report.model_dump_json(indent=1) + "\n", output)
+        case "markdown":
+            _write(write_changes(report), output)
+        case _:
+            raise click.UsageError(f"--since has no {format_name} format; it has table, json and markdown.")
+    raise click.exceptions.Exit(report.exit_code)
+
+
+def _write(text: str, output: str | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        pathlib.Path(output).write_text(text)

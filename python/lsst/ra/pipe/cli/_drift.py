@@ -41,7 +41,8 @@ from ._progress import console
 @click.option("--policy", "-p", "policies", multiple=True, help="File that says which differences are meant.")
 @click.option(
     "--level",
-    type=click.Choice(list(Level)),
+    "level_name",
+    type=click.Choice([str(one) for one in Level]),
     help="Level to compare at [default: resolved where both sides can be, else declared].",
 )
 @click.option("--since", metavar="OLD", help="Snapshot of the reference as it was: say what changed since.")
@@ -51,7 +52,9 @@ from ._progress import console
     type=click.Path(dir_okay=False),
     help="Write the differences to be propagated as a pipeline on the reference.",
 )
-@click.option("--format", "format_name", type=click.Choice(["table", *ReportFormat]), default="table")
+@click.option(
+    "--format", "format_name", type=click.Choice(["table", *map(str, ReportFormat)]), default="table"
+)
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False), help="File for the report [default: stdout]."
 )
@@ -60,7 +63,7 @@ def drift(
     reference: str | None,
     candidate: str | None,
     policies: tuple[str, ...],
-    level: Level | None,
+    level_name: str | None,
     since: str | None,
     propose: str | None,
     format_name: str,
@@ -79,6 +82,7 @@ def drift(
     if reference is None and not policies:
         raise click.UsageError("Name two pipelines, or a policy that does.")
     pair = (reference, candidate) if reference is not None and candidate is not None else None
+    level = Level(level_name) if level_name else None
     try:
         if since is not None:
             _report_changes(_trace(pair, policies, level, since), format_name, output)

@@ -21,7 +21,7 @@ from ._errors import CouldNotCompareError
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write [default: stdout].")
 @click.option(
     "--level",
-    type=click.Choice(list(Level)),
+    type=click.Choice([str(one) for one in Level]),
     help="Level to work out [default: resolved where the tasks can be imported, else declared].",
 )
 @click.option(
@@ -30,7 +30,7 @@ from ._errors import CouldNotCompareError
     metavar="CLASS",
     help="Write, in place of a snapshot, an override file that gives this task class the settings.",
 )
-def snapshot(*, pipeline: str, output: str | None, level: Level | None, task_class: str | None) -> None:
+def snapshot(*, pipeline: str, output: str | None, level: str | None, task_class: str | None) -> None:
     """Write what a pipeline is as sorted JSON: tasks, every field with what
     set it last, connections, subsets, steps, contracts, parameters, versions.
 
@@ -40,7 +40,7 @@ def snapshot(*, pipeline: str, output: str | None, level: Level | None, task_cla
     2 if the pipeline cannot be read.
     """
     try:
-        found = load_snapshot(pipeline, level=level)
+        found = load_snapshot(pipeline, level=Level(level) if level else None)
         if task_class is None:
             text = found.to_json()
         else:

@@ -25,6 +25,7 @@ from lsst.pipe.base import (
 from lsst.pipe.base.all_dimensions_quantum_graph_builder import AllDimensionsQuantumGraphBuilder
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 from lsst.pipe.base.quantum_graph_builder import QuantumGraphBuilderError
+from lsst.utils import doImportType
 from lsst.utils.introspection import get_full_type_name
 
 from .._sources import PipelineSource, read_pipeline
@@ -50,7 +51,8 @@ class VerifiedTask:
     task_class: type[PipelineTask]
     """Class of the task."""
     config: PipelineTaskConfig
-    """Configuration, with all overrides of the pipeline and instrument."""
+    """Configuration, with all overrides of the pipeline and instrument; its
+    outputs have names that no repository has."""
 
     @property
     def class_name(self) -> str:
@@ -97,19 +99,17 @@ def load_task(pipeline: str) -> VerifiedTask:
     label = _choose_label(source, label)
     name = f"{source.name}#{label}"
     klass = str(source.ir.tasks[label].klass)
+    for needed in filter(None, (klass, source.ir.instrument)):
+        _check_importable(str(needed), name)
     try:
         graph = Pipeline.from_uri(f"{location}#{label}").to_graph()
-    except ImportError as error:
-        raise VerifyError(
-            f"{name}: the class {klass} cannot be imported ({error}). {_who_has(klass)}"
-        ) from error
     # Override files are Python code, which may fail in any way.
     except Exception as error:
         raise VerifyError(f"{name}: the task {klass} cannot be configured: {error}") from error
     node = graph.tasks[label]
     if node.init.inputs:
         raise VerifyError(f"{name}: a task with init-inputs ({', '.join(node.init.inputs)}) cannot be run.")
-    return VerifiedTask(name=name, task_class=node.task_class, config=node.config)
+    return VerifiedTask(name=name, task_class=node.task_class, config=_rename_outputs(node.config))
 
 
 def _choose_label(source: PipelineSource, label: str) -> str:
@@ -123,12 +123,15 @@ def _choose_label(source: PipelineSource, label: str) -> str:
     return wanted
 
 
-def _who_has(name: str) -> str:
-    """Say what has to be installed for a class."""
-    package = ".".join(name.split(".")[:3])
-    if name.startswith("lsst.") and not name.startswith("lsst.ra."):
-        return f"It needs a Science Pipelines install ({package})."
-    return "It must be importable where this command runs."
+def _check_importable(klass: str, name: str) -> None:
+    """Say what has to be installed for a class that is not there."""
+    try:
+        doImportType(klass)
+    except (ImportError, TypeError) as error:
+        package = ".".join(klass.split(".")[:3])
+        is_compiled = klass.startswith("lsst.") and not klass.startswith("lsst.ra.")
+        needed = f"it needs a Science Pipelines install ({package})" if is_compiled else str(error)
+        raise VerifyError(f"{name}: the class {klass} cannot be imported: {needed}.") from error
 
 
 def find_inputs(
@@ -166,9 +169,9 @@ def find_inputs(
     VerifyError
         Raised if any are missing.
     """
-    config, _ = _with_own_outputs(task.config)
     graph = PipelineGraph(universe=butler.dimensions)
-    graph.add_task(_LABEL, task.task_class, config)
+    # A graph freezes what it is given.
+    graph.add_task(_LABEL, task.task_class, copy_config(task.config))
     where = f"instrument = '{instrument}' AND exposure = {exposure} AND detector = {detector}"
     image = f"{instrument} exposure {exposure} detector {detector}"
     try:
@@ -210,7 +213,7 @@ def run_task(task: VerifiedTask, config: PipelineTaskConfig, inputs: ImageInputs
     VerifyError
         Raised if the task fails, or makes no image.
     """
-    config, connections = _with_own_outputs(config)
+    connections = _make_connections(config)
     quantum = _with_connections(inputs.quantum, connections)
     # A task class says of itself that it leaves its inputs as they are.
     read_only = getattr(task.task_class, "inputs_read_only", False)
@@ -230,14 +233,15 @@ def run_task(task: VerifiedTask, config: PipelineTaskConfig, inputs: ImageInputs
     return MaskedPixels.from_exposure(butler.outputs[ref.id])
 
 
-def _with_own_outputs(config: PipelineTaskConfig) -> tuple[PipelineTaskConfig, PipelineTaskConnections]:
-    """Return a configuration, and its connections, with outputs that no
-    repository has: of another storage class they could not be predicted.
+def _rename_outputs(config: PipelineTaskConfig) -> PipelineTaskConfig:
+    """Return a configuration with other names for the outputs: nothing is
+    written, and those of another storage class in the repository would be in
+    the way.
     """
     changed = copy_config(config)
     for output in _make_connections(changed).outputs:
         setattr(changed.connections, output, f"{_LABEL}_{output}")
-    return changed, _make_connections(changed)
+    return changed
 
 
 def _make_connections(config: PipelineTaskConfig) -> PipelineTaskConnections:

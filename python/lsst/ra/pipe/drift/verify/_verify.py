@@ -199,11 +199,12 @@ def _find_instrument(butler: Butler, request: VerifyRequest) -> str:
             "exposure", instrument=name, exposure=request.exposure, explain=False
         )
     ]
-    if len(having) != 1:
-        which = f"{', '.join(having)} all have" if having else f"none of {', '.join(known) or 'none'} has"
+    if not having:
         raise VerifyError(
-            f"The instrument of exposure {request.exposure} is not known: {which} one of that number."
+            f"There is no exposure {request.exposure} of {' or '.join(known) or 'any instrument'}."
         )
+    if len(having) > 1:
+        raise VerifyError(f"{' and '.join(having)} have an exposure {request.exposure}; say which is meant.")
     return having[0]
 
 

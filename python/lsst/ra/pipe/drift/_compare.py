@@ -13,16 +13,11 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
-from ._compare_tasks import compare_tasks
+from ._compare_tasks import SIMILAR, compare_tasks
 from ._difference import Comparison, Difference, DifferenceKind, Side
 from ._errors import DriftError
 from ._snapshot import Contract, Level, Snapshot, Step, Subset, TaskSnapshot
 from ._values import make_class_value, same_class, same_value
-
-_SIMILAR = 0.6
-"""Least similarity of two contracts of which one was made of the other, as
-`difflib` has it.
-"""
 
 
 def compare_snapshots(reference: Snapshot, candidate: Snapshot) -> Comparison:
@@ -52,8 +47,8 @@ def compare_snapshots(reference: Snapshot, candidate: Snapshot) -> Comparison:
     one, other = reference.at(level), candidate.at(level)
     if one is None or other is None:
         raise DriftError(
-            f"{reference.pipeline} and {candidate.pipeline} cannot be compared: {reason}, and the declared "
-            f"level of {(reference if one is None else candidate).pipeline} is not recorded."
+            f"{reference.title} and {candidate.title} cannot be compared: {reason}, and the declared "
+            f"level of {(reference if one is None else candidate).title} is not recorded."
         )
     omits = tuple(sorted({*one.omits, *other.omits}))
     renamed = _find_renamed_tasks(one, other)
@@ -69,8 +64,8 @@ def compare_snapshots(reference: Snapshot, candidate: Snapshot) -> Comparison:
     kinds = list(DifferenceKind)
     differences.sort(key=lambda one: (one.task, kinds.index(one.kind), one.name))
     return Comparison(
-        reference=reference.pipeline,
-        candidate=candidate.pipeline,
+        reference=reference.title,
+        candidate=candidate.title,
         level=level,
         reason=reason,
         omits=omits,
@@ -85,7 +80,7 @@ def _choose_level(reference: Snapshot, candidate: Snapshot) -> tuple[Level, str]
     for side in (reference, candidate):
         if side.level is Level.DECLARED:
             why = f": {side.reason}" if side.reason else ""
-            return Level.DECLARED, f"{side.pipeline} is known at the declared level only{why}"
+            return Level.DECLARED, f"{side.title} is known at the declared level only{why}"
     return Level.RESOLVED, ""
 
 
@@ -139,7 +134,10 @@ def _compare_instruments(one: Snapshot, other: Snapshot, omits: tuple[str, ...])
     if one.instrument and other.instrument and same_class(one.instrument, other.instrument):
         return
     sides = [
-        Side(value=make_class_value(name)) if name else Side() for name in (one.instrument, other.instrument)
+        Side(value=make_class_value(side.instrument), set_by=side.instrument_by)
+        if side.instrument
+        else Side()
+        for side in (one, other)
     ]
     yield Difference(kind=DifferenceKind.INSTRUMENT, reference=sides[0], candidate=sides[1])
 
@@ -169,8 +167,10 @@ def _compare_subsets(one: Snapshot, other: Snapshot, omits: tuple[str, ...]) -> 
     renamed = _find_renamed_subsets(one.subsets, other.subsets)
     names = {new: old for old, new in renamed.items()}
     theirs = {names.get(name, name): subset for name, subset in other.subsets.items()}
+    gone = set()
     for name in sorted(one.subsets.keys() | theirs.keys()):
         mine, their = one.subsets.get(name), theirs.get(name)
+        only = mine if their is None else their if mine is None else None
         if name in renamed and mine and their:
             sides = [
                 Side(value=name, set_by=mine.declared_by),
@@ -178,12 +178,15 @@ def _compare_subsets(one: Snapshot, other: Snapshot, omits: tuple[str, ...]) -> 
             ]
         elif mine and their and common.intersection(mine.labels) == common.intersection(their.labels):
             continue
+        elif only and only.labels and common.isdisjoint(only.labels):
+            gone.add(name)
+            continue
         else:
             sides = [_subset_side(mine), _subset_side(their)]
         yield Difference(kind=DifferenceKind.SUBSET, name=name, reference=sides[0], candidate=sides[1])
     if "steps" not in omits:
         steps = {names.get(name, name): step for name, step in other.steps.items()}
-        yield from _compare_steps(one.steps, steps)
+        yield from (one for one in _compare_steps(one.steps, steps) if one.name not in gone)
 
 
 def _find_renamed_subsets(mine: Mapping[str, Subset], theirs: Mapping[str, Subset]) -> dict[str, str]:
@@ -231,7 +234,7 @@ def _compare_contracts(one: Snapshot, other: Snapshot, omits: tuple[str, ...]) -
     added = [text for text in sorted(theirs.keys() - mine.keys()) if not _mentions(text, missing)]
     for text in removed:
         # A contract that is much like it is the same one, changed.
-        close = difflib.get_close_matches(text, added, n=1, cutoff=_SIMILAR)
+        close = difflib.get_close_matches(text, added, n=1, cutoff=SIMILAR)
         yield Difference(
             kind=DifferenceKind.CONTRACT,
             name=text,

@@ -7,15 +7,20 @@
 
 from __future__ import annotations
 
-__all__ = ("compare_tasks",)
+__all__ = ("SIMILAR", "compare_tasks")
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 
 from ._difference import Difference, DifferenceKind, Side
 from ._snapshot import Block, Connection, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
 from ._values import JsonValue, make_class_value, same_class, same_value
+
+SIMILAR = 0.6
+"""Least similarity of two texts of which one was made of the other, as
+`difflib` has it.
+"""
 
 
 def compare_tasks(one: Snapshot, other: Snapshot, omits: tuple[str, ...]) -> Iterator[Difference]:
@@ -33,7 +38,8 @@ def compare_tasks(one: Snapshot, other: Snapshot, omits: tuple[str, ...]) -> Ite
     difference
         Difference of a task.
     """
-    parameters = {
+    parameters = one.parameters.keys() ^ other.parameters.keys()
+    parameters |= {
         name
         for name in one.parameters.keys() & other.parameters.keys()
         if not same_value(one.parameters[name].value, other.parameters[name].value)
@@ -95,7 +101,7 @@ class _Pair:
             yield self._difference(DifferenceKind.FIELD, name, _setting_side(mine), _setting_side(theirs))
 
     def _follows_from_parameter(self, mine: Setting, theirs: Setting) -> bool:
-        return mine.parameter == theirs.parameter and mine.parameter in self.parameters
+        return _parameter_of(mine) == _parameter_of(theirs) and _parameter_of(mine) in self.parameters
 
     def _follows_from_choice(self, name: str, setting: Setting | None) -> bool:
         """Tell whether only one side has a field because only that has chosen
@@ -132,13 +138,25 @@ class _Pair:
         common = [
             (match.a + i, match.b + i) for match in matcher.get_matching_blocks() for i in range(match.size)
         ]
-        for i, block in enumerate(mine):
-            if i not in {pair[0] for pair in common}:
-                yield self._difference(DifferenceKind.BLOCK, block.code, _block_side(block), Side())
-        for i, block in enumerate(theirs):
-            if i not in {pair[1] for pair in common}:
-                yield self._difference(DifferenceKind.BLOCK, block.code, Side(), _block_side(block))
+        for tag, i, i_end, j, j_end in matcher.get_opcodes():
+            if tag != "equal":
+                yield from self._compare_changed_blocks(mine[i:i_end], list(theirs[j:j_end]))
         yield from self._compare_order(common)
+
+    def _compare_changed_blocks(self, mine: Iterable[Block], theirs: list[Block]) -> Iterator[Difference]:
+        """Compare statements between two that are the same; one that is much
+        like another is the same one, changed.
+        """
+        for block in mine:
+            close = difflib.get_close_matches(block.code, [one.code for one in theirs], n=1, cutoff=SIMILAR)
+            twin = next((one for one in theirs if one.code in close), None)
+            if twin:
+                theirs.remove(twin)
+            yield self._difference(
+                DifferenceKind.BLOCK, block.code, _block_side(block), _block_side(twin) if twin else Side()
+            )
+        for block in theirs:
+            yield self._difference(DifferenceKind.BLOCK, block.code, Side(), _block_side(block))
 
     def _compare_order(self, common: list[tuple[int, int]]) -> Iterator[Difference]:
         """Find fields that are set before a statement here, after it there."""
@@ -199,6 +217,16 @@ class _Pair:
             return Side()
         value = {key: _attribute(connection, key) for key in Connection.model_fields}
         return Side(value=value, set_by=self._origin(task, name))
+
+
+def _parameter_of(setting: Setting) -> str | None:
+    """Return the parameter that a field is set to, also if there is none of
+    that name.
+    """
+    if setting.parameter is None and isinstance(setting.value, str):
+        prefix, _, name = setting.value.partition("parameters.")
+        return name if name and not prefix else None
+    return setting.parameter
 
 
 def _setting_side(setting: Setting | None) -> Side:

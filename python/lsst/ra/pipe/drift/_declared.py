@@ -68,6 +68,7 @@ def declare_pipeline(source: PipelineSource, *, reason: str = "") -> Snapshot:
         reason=reason,
         pipeline=source.name,
         instrument=None if ir.instrument is None else str(ir.instrument),
+        instrument_by=None if ir.instrument is None else _origin(ir.instrument),
         tasks=tasks,
         subsets={
             str(name): Subset(

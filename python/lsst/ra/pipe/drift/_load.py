@@ -102,7 +102,9 @@ def load_snapshot(uri: str, *, level: Level | None = None, may_be_stale: bool = 
                 f"{name}:1: this snapshot is stale: {', '.join(stale)} changed since; "
                 "make it again with `rapid snapshot`."
             )
-    return select_labels(snapshot, labels.split(","), name=name) if labels else snapshot
+    if labels:
+        snapshot = select_labels(snapshot, labels.split(","), name=name)
+    return snapshot.model_copy(update={"read_from": name_file(uri)})
 
 
 def _read_json(location: str, name: str) -> str:

@@ -56,7 +56,7 @@ def write_proposal(judged: JudgedComparison, reference: Snapshot, candidate: Sna
     for one in wanted:
         overlay.add(one)
     content = overlay.content()
-    header = [f"# What {candidate.pipeline} offers to {reference.pipeline}.", "#"]
+    header = [f"# What {candidate.title} offers to {reference.title}.", "#"]
     for one in wanted:
         assert one.entry is not None
         ticket = f" ({one.entry.ticket})" if one.entry.ticket else ""

@@ -125,9 +125,9 @@ def trace_changes(
             )
         )
     return ChangeReport(
-        old=old.pipeline,
-        reference=reference.pipeline,
-        candidate=candidate.pipeline,
+        old=old.title,
+        reference=reference.title,
+        candidate=candidate.title,
         level=changed.level,
         changes=tuple(changes),
     )

@@ -197,6 +197,8 @@ class Snapshot(_Model):
     """Where the pipeline is, as it was named."""
     instrument: str | None = None
     """Full name of the instrument class."""
+    instrument_by: Origin | None = None
+    """Where the instrument is declared."""
     tasks: Mapping[str, TaskSnapshot]
     """Tasks by label."""
     subsets: Mapping[str, Subset] = {}
@@ -217,6 +219,15 @@ class Snapshot(_Model):
     """
     declared: Snapshot | None = None
     """The declared level of a resolved pipeline."""
+    read_from: str = pydantic.Field(default="", exclude=True)
+    """The file of this snapshot, if it was read from one."""
+
+    @property
+    def title(self) -> str:
+        """How reports name it: the pipeline, or the file of the snapshot
+        (`str`).
+        """
+        return self.read_from or self.pipeline
 
     def at(self, level: Level) -> Snapshot | None:
         """Return this pipeline at a level.

@@ -186,7 +186,13 @@ def _same_members(members: list[JsonValue], other: JsonValue) -> bool:
     others = other["$set"] if isinstance(other, dict) and "$set" in other else other
     if not isinstance(others, list):
         return False
-    return {sort_key(one) for one in members} == {sort_key(one) for one in others}
+    keys = {sort_key(one) for one in members}, {sort_key(one) for one in others}
+    if keys[0] == keys[1]:
+        return True
+    # What is written in two ways may be one: 1 and 1.0, or a class.
+    return all(any(same_value(one, another) for another in others) for one in members) and all(
+        any(same_value(one, another) for another in members) for one in others
+    )
 
 
 def sort_key(value: JsonValue) -> str:

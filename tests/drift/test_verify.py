@@ -479,6 +479,7 @@ def test_steps_are_switched_on_in_the_order_of_operations() -> None:
     config = make(FirstLookIsrConfig)
     config.doBrighterFatter = config.doCorrectGains = config.doCalculateStatistics = False
     config.doBinnedExposures = True
+    no_pixels = ("doBinnedExposures", "doStandardStatistics")
     steps = plan_steps(config, config)
     switches = [name for name in STEP_SWITCHES if getattr(config, name, False)]
     assert [step.name for step in steps] == ["start", *switches]
@@ -486,9 +487,7 @@ def test_steps_are_switched_on_in_the_order_of_operations() -> None:
     for number, step in enumerate(steps):
         on = [name for name in STEP_SWITCHES if getattr(step.candidate, name, False)]
         assert on == switches[:number]
-        assert not any(
-            getattr(step.reference, name) for name in ("doBinnedExposures", "doStandardStatistics")
-        )
+        assert not any(getattr(step.reference, name) for name in no_pixels)
     assert config.doFlat
     assert config.doBinnedExposures
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 __all__ = ("NotImportableError", "resolve_pipeline")
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import importlib.util
 import itertools
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -184,13 +187,18 @@ def _describe_task(node: TaskNode, config: Mapping[str, Setting], at: Origin | N
 
 
 def _find_versions(classes: list[type]) -> dict[str, str]:
-    """Find the versions of the packages that hold classes."""
+    """Find the versions of the packages that hold classes: a module's own, or
+    that of the distribution that is named like it.
+    """
     versions = {}
     for one in classes:
         parts = one.__module__.split(".")
         for end in range(len(parts), 0, -1):
             package = ".".join(parts[:end])
             version = getattr(sys.modules.get(package), "__version__", None)
+            if not isinstance(version, str):
+                with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                    version = importlib.metadata.version(re.sub(r"[._]", "-", package))
             if isinstance(version, str):
                 versions[package] = version
                 break

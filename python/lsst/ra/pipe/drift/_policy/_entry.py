@@ -263,7 +263,11 @@ class PolicyEntry(EntryKeys):
             Whether the level is right, and what differs was compared.
         """
         levels = {self.level, _LEVEL_OF_KIND.get(self.kind)} - {None}
-        return levels <= {comparison.level} and _OMITTED_AS.get(self.kind) not in comparison.omits
+        if self.kind is DifferenceKind.FIELD and all(name.endswith(".target") for name in self.names):
+            omitted = "targets" in comparison.omits
+        else:
+            omitted = _OMITTED_AS.get(self.kind) in comparison.omits
+        return levels <= {comparison.level} and not omitted
 
     def is_about(self, difference: Difference) -> bool:
         """Tell whether this is about a difference, whatever its values.

@@ -20,6 +20,7 @@ import yaml
 from lsst.resources import ResourcePath
 
 from .._errors import DriftError
+from .._sources import name_file
 from ._entry import EntryKeys, PairKeys, Place, Policy, PolicyEntry, PolicyPair
 
 
@@ -53,9 +54,9 @@ def load_policy(uri: str | os.PathLike[str]) -> Policy:
         Raised if the file cannot be read, or if anything in it is wrong;
         there is a line for each problem, which begins with file and line.
     """
-    name = os.fspath(uri)
+    name = name_file(os.fspath(uri))
     try:
-        document = _Document(name, _read_text(name))
+        document = _Document(name, _read_text(os.fspath(uri), name))
         policy = _read_policy(document)
     except RecursionError as error:
         raise DriftError(f"{name}:1: an item holds itself, or is nested too deeply") from error
@@ -65,17 +66,17 @@ def load_policy(uri: str | os.PathLike[str]) -> Policy:
     return policy
 
 
-def _read_text(uri: str) -> str:
-    """Read a file; variables in its name are expanded."""
+def _read_text(location: str, name: str) -> str:
+    """Read a file; variables in its location are expanded."""
     try:
-        return ResourcePath(os.path.expandvars(uri)).read().decode()
-    except (OSError, NotImplementedError) as error:
-        unset = [name for name in re.findall(r"\$\{?(\w+)", uri) if name not in os.environ]
-        hint = f"; ${unset[0]} is not set" if unset else ""
-        raise DriftError(f"{uri}:1: this policy cannot be read{hint}: {error}") from error
+        return ResourcePath(os.path.expandvars(location)).read().decode()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise DriftError(f"{uri}:{line}: this policy is not UTF-8: {error.reason}") from error
+        raise DriftError(f"{name}:{line}: this policy is not UTF-8: {error.reason}") from error
+    except (OSError, ValueError, NotImplementedError) as error:
+        unset = [variable for variable in re.findall(r"\$\{?(\w+)", location) if variable not in os.environ]
+        hint = f"; ${unset[0]} is not set" if unset else ""
+        raise DriftError(f"{name}:1: this policy cannot be read{hint}: {error}") from error
 
 
 def _read_policy(document: _Document) -> Policy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ("FieldState", "flatten_config", "flatten_facts")
 
+import ast
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -148,7 +149,12 @@ def flatten_facts(config: Mapping[str, Any]) -> dict[str, JsonValue]:
 def _flatten_facts(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, JsonValue]]:
     if config.keys() in ({"names", "values"}, {"name", "values"}):
         if "names" in config:
-            yield f"{prefix}names", encode_value(set(config["names"] or ()))
+            names = config["names"] or ()
+            # JSON knows no selections: they come as what Python prints.
+            yield (
+                f"{prefix}names",
+                encode_value(set(ast.literal_eval(names) if isinstance(names, str) else names)),
+            )
         else:
             yield f"{prefix}name", encode_value(config["name"])
         yield from _flatten_facts(config["values"], prefix)

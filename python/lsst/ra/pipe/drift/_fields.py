@@ -34,6 +34,8 @@ class FieldState:
     """Length of that record now."""
     is_shared: bool = False
     """Whether the record is one of several fields: those of a dictionary."""
+    key: Any = None
+    """Key of the field in that dictionary."""
 
 
 def flatten_config(config: Config) -> dict[str, FieldState]:
@@ -95,7 +97,7 @@ def _flatten_field(
             yield from _flatten(item, path.item(key))
     elif isinstance(field, DictField) and value:
         for key, item in value.items():
-            yield _state(item, history, path.item(key), is_shared=True)
+            yield _state(item, history, path.item(key), is_shared=True, key=key)
     elif hasattr(value, "fieldNames"):
         for member in value.fieldNames:
             yield from _flatten_field(None, getattr(value, member), history, path.member(member))
@@ -122,11 +124,11 @@ def _flatten_registry(
 
 
 def _state(
-    value: Any, history: Sequence[Any], path: _Path, *, is_shared: bool = False
+    value: Any, history: Sequence[Any], path: _Path, *, is_shared: bool = False, key: Any = None
 ) -> tuple[_Path, FieldState]:
     if hasattr(value, "toDict"):
         value = value.toDict()
-    return path, FieldState(encode_value(value), path.code, history, len(history), is_shared)
+    return path, FieldState(encode_value(value), path.code, history, len(history), is_shared, key)
 
 
 def flatten_facts(config: Mapping[str, Any]) -> dict[str, JsonValue]:

@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lsst.pex.config import Config
@@ -39,6 +39,9 @@ from ._statements import parse_path
 
 _APPLIES = "applyTo"
 """Function of pipe_base under which all override code runs."""
+
+_LOADS = "_loadFromString"
+"""Function of pex_config that runs a file."""
 
 
 class NotImportableError(Exception):
@@ -233,6 +236,7 @@ class _Overrides:
         self._fields: dict[str, FieldState] = {}
         self._stages: list[_Stage] = []
         self._n_done = 0
+        self._value_at = Origin(kind=OriginKind.PIPELINE)
 
     def apply(self, groups: list[ConfigIR]) -> PipelineTaskConfig:
         """Apply groups of overrides; return the configuration."""
@@ -282,6 +286,7 @@ class _Overrides:
         for name, traced in group.rest.items():
             parameter = find_parameter(traced.value, parameters)
             value = parameters[parameter].value if parameter else traced.value
+            overrides.addInstrumentOverride(_Mark(self, traced.origin), "")  # type: ignore[arg-type]
             overrides.addValueOverride(str(name), _plain(value))  # type: ignore[no-untyped-call]
             values[parse_path(str(name)).dotted] = (traced.origin, parameter)
         if values:
@@ -296,6 +301,10 @@ class _Overrides:
         self._stages.append(stage)
         overrides.addInstrumentOverride(_Look(self), "")  # type: ignore[arg-type]
 
+    def begin_value(self, origin: Origin) -> None:
+        """Remember which value of a pipeline file is applied next."""
+        self._value_at = origin
+
     def note(self) -> None:
         """Note what the stage that was just applied set."""
         stage = self._stages[self._n_done]
@@ -303,10 +312,10 @@ class _Overrides:
         fields = flatten_config(self._config)
         for name, state in fields.items():
             before = self._fields.get(name)
-            line = _find_line_set(before, state)
-            if line is None:
+            code = _find_code_that_set(before, state)
+            if code is None:
                 continue
-            place, parameter = _place(stage, name, line)
+            place, parameter = _place(stage, name, code)
             self.settings[name] = _make_setting(name, state, place, parameter)
         for name in self.settings.keys() - fields.keys():
             del self.settings[name]
@@ -331,14 +340,13 @@ class _Overrides:
         stage = self._stages[self._n_done]
         origin = stage.origin
         frames = traceback.extract_tb(error.__traceback__)
-        line = _find_code_line((frame.name, frame.lineno) for frame in frames)
+        code = _find_code((frame.name, frame.filename, frame.lineno) for frame in frames)
         if isinstance(error, SyntaxError):
-            line = error.lineno or 0
-        if line and origin.line:
-            origin = origin.model_copy(update={"line": origin.line + line - 1})
-        for field, (place, _) in stage.by_field.items():
-            if field.rpartition(".")[2] in str(error):
-                origin = place
+            code = _Code(error.lineno or 0)
+        if code.line:
+            origin = _locate(origin, code)
+        if stage.by_field:
+            origin = self._value_at
         return DriftError(
             f"{origin}: this override fails: {type(error).__name__}: {' '.join(str(error).split())}"
         )
@@ -353,6 +361,20 @@ class _Look:
     def applyConfigOverrides(self, name: str, config: Config) -> None:
         """Note what was set so far."""
         self._overrides.note()
+
+
+class _Mark:
+    """Tells which value is applied next, when pipe_base asks it to apply
+    overrides.
+    """
+
+    def __init__(self, overrides: _Overrides, origin: Origin) -> None:
+        self._overrides = overrides
+        self._origin = origin
+
+    def applyConfigOverrides(self, name: str, config: Config) -> None:
+        """Say where the value is."""
+        self._overrides.begin_value(self._origin)
 
 
 def _make_setting(name: str, state: FieldState, origin: Origin, parameter: str | None = None) -> Setting:
@@ -379,19 +401,46 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _find_line_set(before: FieldState | None, now: FieldState) -> int | None:
-    """Return the line of override code that set a field since before; zero if
-    it was set and the line is not known, `None` if it was not set.
+@dataclasses.dataclass(frozen=True)
+class _Code:
+    """A line of override code."""
+
+    line: int = 0
+    """Line from one; zero if it is not known."""
+    file: str = ""
+    """The file, if it is one that an override file or instrument loads."""
+
+
+def _find_code_that_set(before: FieldState | None, now: FieldState) -> _Code | None:
+    """Return the override code that set a field since before; `None` if it was
+    not set.
     """
     is_new = before is None or before.history is not now.history
-    events = now.history[0 if before is None or is_new else before.n_events : now.n_events]
+    first = 0 if before is None or is_new else before.n_events
     changed = before is None or before.value != now.value
-    if now.is_shared and not changed:
-        return None
-    lines = [_line_of(event) for event in events if not _is_construction(event)]
-    if lines:
-        return lines[-1]
-    return 0 if changed and before is not None else None
+    events = now.history[first : now.n_events]
+    if now.is_shared:
+        if not changed:
+            return None
+        contents = [event[0] for event in now.history[max(first - 1, 0) : now.n_events]]
+        events = _find_changes_of_key(contents, events, now.key)
+    places = [_find_code_of(event) for event in events if not _is_construction(event)]
+    if places:
+        return places[-1]
+    return _Code() if changed and before is not None else None
+
+
+def _find_changes_of_key(contents: list[Any], events: Sequence[Any], key: Any) -> Sequence[Any]:
+    """Find the events that changed one key of a dictionary; its record has the
+    whole dictionary after each, and one before all of them if there is any.
+    """
+    values = [one.get(key, _NOTHING) if isinstance(one, Mapping) else _NOTHING for one in contents]
+    before = [_NOTHING] * (len(events) + 1 - len(values)) + values
+    steps = itertools.pairwise(before)
+    return [event for event, (old, new) in zip(events, steps, strict=True) if old != new]
+
+
+_NOTHING = object()
 
 
 def _is_construction(event: Any) -> bool:
@@ -400,26 +449,43 @@ def _is_construction(event: Any) -> bool:
     return label == "default" or any(frame.function == "__new__" for frame in stack)
 
 
-def _line_of(event: Any) -> int:
-    """Return the line of override code in pex_config's record of a change."""
+def _find_code_of(event: Any) -> _Code:
+    """Return the override code in pex_config's record of a change."""
     _, stack, _ = event
-    return _find_code_line((frame.function, frame.lineno) for frame in stack)
+    return _find_code((frame.function, frame.filename, frame.lineno) for frame in stack)
 
 
-def _find_code_line(frames: Iterable[tuple[str, int | None]]) -> int:
-    """Return the line of override code among functions that call each other;
-    zero if there is none.
+def _find_code(frames: Iterable[tuple[str, str, int | None]]) -> _Code:
+    """Return the override code among functions that call each other.
 
-    Code of the file or block itself, not of what that loads or calls.
+    Code of override files, or of a block, not of what those call: a function
+    of a package is named by the line that calls it.
     """
-    inside = itertools.dropwhile(lambda frame: frame[0] != _APPLIES, frames)
-    return next((line or 0 for function, line in inside if function == "<module>"), 0)
+    found = _Code()
+    caller = ""
+    for function, file, line in itertools.dropwhile(lambda frame: frame[0] != _APPLIES, frames):
+        if function == "<module>" and caller in (_APPLIES, _LOADS):
+            # The name of what pipe_base itself loads is lost; of what is loaded
+            # by that, it is the path, unless pex_config has cut it.
+            if os.path.isabs(file) or "://" in file:
+                found = _Code(line or 0, name_file(file))
+            elif not found.line:
+                found = _Code(line or 0)
+        caller = function
+    return found
 
 
-def _place(stage: _Stage, name: str, line: int) -> tuple[Origin, str | None]:
+def _place(stage: _Stage, name: str, code: _Code) -> tuple[Origin, str | None]:
     """Say where a field was set, and by which parameter."""
     if stage.by_field:
         fits = [field for field in stage.by_field if name == field or name.startswith(f"{field}.")]
         return stage.by_field[max(fits, key=len)] if fits else (stage.origin, None)
-    first = stage.origin.line
-    return stage.origin.model_copy(update={"line": first + line - 1 if line and first else None}), None
+    return _locate(stage.origin, code), None
+
+
+def _locate(origin: Origin, code: _Code) -> Origin:
+    """Return the origin of a line of code."""
+    if code.file:
+        return origin.model_copy(update={"file": code.file, "line": code.line})
+    line = origin.line + code.line - 1 if code.line and origin.line else None
+    return origin.model_copy(update={"line": line})

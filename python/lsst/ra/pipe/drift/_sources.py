@@ -32,6 +32,9 @@ _UNSET_VARIABLE = re.compile(r"^\$\{?(\w+)\}?")
 _RESOURCE = re.compile(r"^resource://lsst\.([\w.]+)/resources/(.*)")
 """A file that a Python package of a product brings along."""
 
+_PRODUCT = re.compile(r"^eups://([\w-]+)/(.*)")
+"""A file of a product, as lsst.resources writes what begins with a variable."""
+
 
 class TracedStr(str):
     """A string of a pipeline file that knows where it is.
@@ -220,6 +223,8 @@ def name_file(location: str) -> str:
     """
     if package := _RESOURCE.match(location):
         return f"${package[1].replace('.', '_').upper()}_DIR/{package[2]}"
+    if product := _PRODUCT.match(location):
+        return f"${product[1].upper()}_DIR/{product[2]}"
     if location.startswith("$") or "://" in location:
         return str(location)
     path = os.path.abspath(location)

@@ -509,3 +509,15 @@ def test_verdict_survives_json(tmp_path: pathlib.Path) -> None:
     entry = "- {field: doA, expires: 2026-01-01, reference: .nan, category: site, reason: a}"
     verdict = judge_one(tmp_path, entry, difference("field", "doA", math.nan, {1}), difference("class", ""))
     assert Verdict.model_validate_json(verdict.model_dump_json(by_alias=True)) == verdict
+
+
+def test_entry_is_not_unused_while_another_pair_may_need_it(tmp_path: pathlib.Path) -> None:
+    """One pair of a policy for two says nothing about its entries."""
+    file = tmp_path / "policy.yaml"
+    pair = "{reference: a.yaml, candidate: b.yaml}"
+    entry = "{field: x, category: site, reason: The disk is elsewhere.}"
+    file.write_text(f"compare: [{pair}, {pair}]\nallow: [{entry}]\n")
+    policy = load_policy(file)
+    comparison = Comparison(reference="a", candidate="b", level=Level.RESOLVED, differences=())
+    verdicts = [judge([comparison] * n, policy, today=datetime.date(2026, 11, 22)) for n in (1, 2)]
+    assert [verdict.exit_code for verdict in verdicts] == [0, 1]

@@ -129,11 +129,14 @@ def judge(comparisons: Sequence[Comparison], policy: Policy | None, *, today: da
     one allows that already: the order of entries makes no errors.  Of its
     globs each must match something.  An entry that no comparison could have
     shown, being about another level or about what was not recorded, is not
-    counted as unused.
+    counted as unused; nor is any where fewer pairs were compared than the
+    policy names, as another may need it.
 
     An expired entry allows nothing, and is a fault whether it matches or not.
     """
     policy = policy or Policy()
+    are_all = len(comparisons) >= len(policy.compare)
+    faults = (fault for entry in policy.allow for fault in _find_faults(entry, comparisons, today))
     return Verdict(
         policy=policy.file,
         comparisons=tuple(
@@ -146,7 +149,7 @@ def judge(comparisons: Sequence[Comparison], policy: Policy | None, *, today: da
             )
             for comparison in comparisons
         ),
-        faults=tuple(fault for entry in policy.allow for fault in _find_faults(entry, comparisons, today)),
+        faults=tuple(fault for fault in faults if are_all or fault.kind is FaultKind.EXPIRED),
     )
 
 

@@ -78,7 +78,7 @@ def _write_missing_items(config: Config, wanted: Mapping[str, Setting]) -> Itera
             yield f"_item = type({code.rpartition('.')[0]}).{field}.itemtype"
         for key in missing:
             items[key] = type(owner)._fields[field].itemtype()
-            yield f"{code}[{_literal(key)}] = _item()"
+            yield f"{code}[{write_literal(key)}] = _item()"
 
 
 def _find_dictionaries(config: Config, code: str, prefix: str) -> Iterator[tuple[str, Config, str, str]]:
@@ -114,7 +114,7 @@ def _write_dictionaries(
             inside = {key[len(here) + 1 :]: one for key, one in wanted.items() if key.startswith(f"{here}.")}
             new = {key: decode_value(inside[key].value) for key in sorted(inside)}
             old = {str(key): one for key, one in (value or {}).items()}
-            yield here, f"{code}.{name} = {_literal(new)}" if new and new != old else ""
+            yield here, f"{code}.{name} = {write_literal(new)}" if new and new != old else ""
         elif isinstance(value, Config):
             yield from _write_dictionaries(value, wanted, f"{code}.{name}", f"{here}.")
 
@@ -155,20 +155,35 @@ def write_assignment(path: str, value: JsonValue) -> str:
         case {"$expression": code}:
             return f"config.{path} = {code}"
         case {"$set": members}:
-            return f"config.{path} = {_literal([decode_value(one) for one in members])}"
+            return f"config.{path} = {write_literal([decode_value(one) for one in members])}"
         case _:
-            return f"config.{path} = {_literal(decode_value(value))}"
+            return f"config.{path} = {write_literal(decode_value(value))}"
 
 
-def _literal(value: object) -> str:
-    """Write a value as Python; a number that is not finite has no literal."""
+def write_literal(value: object) -> str:
+    """Write a value as Python; a number that is not finite has no literal.
+
+    Parameters
+    ----------
+    value
+        Decoded value.
+
+    Returns
+    -------
+    code
+        An expression.
+    """
     match value:
         case float() if value != value or value in (float("inf"), float("-inf")):
             return f'float("{value!r}")'
         case list():
-            return "[" + ", ".join(map(_literal, value)) + "]"
+            return "[" + ", ".join(map(write_literal, value)) + "]"
         case dict():
-            return "{" + ", ".join(f"{_literal(key)}: {_literal(one)}" for key, one in value.items()) + "}"
+            return (
+                "{"
+                + ", ".join(f"{write_literal(key)}: {write_literal(one)}" for key, one in value.items())
+                + "}"
+            )
         case str() if '"' not in value and "\\" not in value and value.isprintable():
             return f'"{value}"'
         case _:

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-__all__ = ("write_proposal",)
+__all__ = ("check_proposal", "write_proposal")
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,14 @@ import yaml
 
 from lsst.pipe.base.pipelineIR import MultilineStringDumper
 
-from ._declared import parse_value
+from ._compare import compare_snapshots
 from ._difference import Difference, DifferenceKind
+from ._edits import is_plain, make_refusal, write_edits
 from ._errors import DriftError
-from ._overrides import write_assignment
+from ._load import make_snapshot
 from ._policy import JudgedComparison, JudgedDifference
-from ._snapshot import Snapshot, TaskSnapshot
-from ._values import JsonValue, decode_value, format_value
+from ._snapshot import Level, Snapshot
+from ._values import decode_value, same_value
 
 
 def write_proposal(judged: JudgedComparison, reference: Snapshot, candidate: Snapshot) -> str:
@@ -48,22 +50,85 @@ def write_proposal(judged: JudgedComparison, reference: Snapshot, candidate: Sna
         If nothing is to be propagated, or a difference cannot be expressed
         as an overlay; the message names the entry of the policy.
     """
-    wanted = [one for one in judged.differences if one.entry and one.entry.propagate]
+    wanted = _find_wanted(judged)
     if not wanted:
-        raise DriftError(f"nothing that differs in {candidate.pipeline} is to be propagated.")
+        raise DriftError(
+            f"{_file_of(candidate)}:1: nothing in which this differs from {reference.title} "
+            "is to be propagated."
+        )
     level = judged.comparison.level
     overlay = _Overlay(reference.at(level) or reference, candidate.at(level) or candidate)
     for one in wanted:
-        overlay.add(one)
-    content = overlay.content()
+        try:
+            overlay.add(one.difference)
+        except DriftError as error:
+            place = one.entry.place if one.entry else _file_of(candidate)
+            raise DriftError(f"{place}: {one.difference.subject} cannot be propagated: {error}") from error
     header = [f"# What {candidate.title} offers to {reference.title}.", "#"]
     for one in wanted:
         assert one.entry is not None
         ticket = f" ({one.entry.ticket})" if one.entry.ticket else ""
         reason = " ".join(one.entry.reason.split())
-        header.append(f"# {one.difference.subject}: {reason}{ticket}")
+        header.append(f"# {' '.join(one.difference.subject.split())}: {reason}{ticket}")
+    content = overlay.content(_read_classes(reference))
     body = yaml.dump(content, Dumper=MultilineStringDumper, sort_keys=False, width=100)
     return "\n".join(header) + "\n" + body
+
+
+def check_proposal(uri: str, judged: JudgedComparison, reference: Snapshot, candidate: Snapshot) -> None:
+    """Check that an overlay does what it is to do, and nothing else.
+
+    Parameters
+    ----------
+    uri
+        Location of what `write_proposal` wrote.
+    judged, reference, candidate
+        What it was written from.
+
+    Raises
+    ------
+    DriftError
+        If a difference that is to be propagated remains, or the overlay
+        changes something else, or it cannot be read.
+    """
+    overlay = make_snapshot(uri, level=judged.comparison.level)
+    wanted = [one.difference for one in _find_wanted(judged)]
+    made = compare_snapshots(reference, overlay).differences
+    left = compare_snapshots(overlay, candidate).differences
+    others = [one.difference for one in judged.differences if one.difference not in wanted]
+    problems = [
+        *(f"{one.subject} would not be propagated" for one in wanted if _key(one) in set(map(_key, left))),
+        *(f"{one.subject} would change, too" for one in made if _key(one) not in set(map(_key, wanted))),
+        *(f"{one.subject} would differ" for one in left if _key(one) not in set(map(_key, others))),
+    ]
+    if problems:
+        raise DriftError(
+            f"{_file_of(candidate)}:1: this cannot be proposed: {'; '.join(dict.fromkeys(problems))}."
+        )
+
+
+def _find_wanted(judged: JudgedComparison) -> list[JudgedDifference]:
+    return [one for one in judged.differences if one.entry and one.entry.propagate]
+
+
+def _key(difference: Difference) -> tuple[str, str, str]:
+    return difference.kind, difference.task, difference.name
+
+
+def _file_of(snapshot: Snapshot) -> str:
+    return snapshot.title.partition("#")[0]
+
+
+def _read_classes(reference: Snapshot) -> Mapping[str, str]:
+    """Return the classes of tasks as the reference's files name them.
+
+    pipe_base takes a task with another name of its class for another task,
+    and forgets its configuration.
+    """
+    declared = reference.at(Level.DECLARED)
+    if declared is None:
+        declared = make_snapshot(reference.pipeline, level=Level.DECLARED)
+    return {label: task.task_class for label, task in declared.tasks.items()}
 
 
 class _Overlay:
@@ -72,128 +137,152 @@ class _Overlay:
     def __init__(self, reference: Snapshot, candidate: Snapshot) -> None:
         self._reference = reference
         self._candidate = candidate
-        self._tasks: dict[str, dict[str, Any]] = {}
-        self._python: dict[str, list[str]] = {}
-        self._sections: dict[str, Any] = {}
-        self._new_tasks: list[str] = []
-        self._gone_tasks: list[str] = []
+        self._fields: dict[str, list[Difference]] = {}
+        self._blocks: dict[str, list[str]] = {}
+        self._parameters: dict[str, Any] = {}
+        self._subsets: dict[str, set[str]] = {}
+        self._steps: list[dict[str, Any]] = []
+        self._contracts: list[str | dict[str, str]] = []
+        self._new_tasks: set[str] = set()
+        self._gone_tasks: set[str] = set()
 
-    def content(self) -> dict[str, Any]:
-        """Return the pipeline."""
-        imports: list[dict[str, Any]] = [{"location": self._reference.pipeline}]
-        if self._gone_tasks:
-            imports[0]["exclude"] = sorted(self._gone_tasks)
-        if self._new_tasks:
-            imports.append({"location": self._candidate.pipeline, "include": sorted(self._new_tasks)})
-        content: dict[str, Any] = {
-            "description": f"{self._reference.pipeline} with what {self._candidate.pipeline} offers to it.",
-            "imports": imports,
-        }
-        tasks = {}
-        for label in sorted(self._tasks.keys() | self._python.keys()):
-            config = dict(self._tasks.get(label, {}))
-            if label in self._python:
-                config = {"python": "\n".join(self._python[label]) + "\n", **config}
-            tasks[label] = {"class": self._reference.tasks[label].task_class, "config": config}
-        if tasks:
-            content["tasks"] = tasks
-        return {**content, **self._sections}
-
-    def add(self, one: JudgedDifference) -> None:
+    def add(self, difference: Difference) -> None:
         """Add a difference."""
-        difference = one.difference
         value = difference.candidate.value
         match difference.kind:
             case DifferenceKind.FIELD if not difference.candidate.is_absent:
-                self._add_field(difference)
+                # Whether it can be written is to show now, with its entry.
+                self._write_field(difference)
+                self._fields.setdefault(difference.task, []).append(difference)
             case DifferenceKind.BLOCK if difference.reference.is_absent:
-                self._python.setdefault(difference.task, []).append(difference.name)
+                self._blocks.setdefault(difference.task, []).append(difference.name)
             case DifferenceKind.PARAMETER if not difference.candidate.is_absent:
-                self._sections.setdefault("parameters", {})[difference.name] = decode_value(value)
+                self._parameters[difference.name] = decode_value(value)
             case DifferenceKind.SUBSET if isinstance(value, dict) and "$set" in value:
-                self._sections.setdefault("subsets", {})[difference.name] = {"subset": value["$set"]}
+                self._subsets[difference.name] = set(value["$set"])
             case DifferenceKind.STEP if difference.reference.is_absent:
-                step = {"label": difference.name, "dimensions": value["$set"]}
-                self._sections.setdefault("steps", []).append(step)
+                dimensions = list(self._candidate.steps[difference.name].dimensions)
+                self._steps.append({"label": difference.name, "dimensions": dimensions})
             case DifferenceKind.CONTRACT if difference.reference.is_absent:
-                self._sections.setdefault("contracts", []).append(difference.name)
+                self._add_contract(difference.name)
             case DifferenceKind.TASK if difference.reference.is_absent:
-                self._new_tasks.append(difference.task)
+                self._new_tasks.add(difference.task)
             case DifferenceKind.TASK if difference.candidate.is_absent:
-                self._gone_tasks.append(difference.task)
+                self._gone_tasks.add(difference.task)
             case _:
-                assert one.entry is not None
-                raise DriftError(
-                    f"{one.entry.place}: {difference.subject} cannot be propagated: an overlay cannot turn "
-                    f"{format_value(difference.reference.value)} into {format_value(value)}."
-                )
+                raise make_refusal(difference)
 
-    def _add_field(self, difference: Difference) -> None:
-        """Give a field its new value, by YAML if that can name it."""
-        task = self._candidate.tasks[difference.task]
-        path = _code_path(task, difference.name)
-        value = difference.candidate.value
-        before = difference.reference.value
-        if _is_plain(value) and path == difference.name:
-            self._tasks.setdefault(difference.task, {})[path] = decode_value(value)
-        else:
-            statements = _write_edits(path, value, before)
-            self._python.setdefault(difference.task, []).extend(statements)
+    def _add_contract(self, text: str) -> None:
+        [contract] = [one for one in self._candidate.contracts if one.contract == text]
+        self._contracts.append(text if contract.msg is None else {"contract": text, "msg": contract.msg})
+
+    def content(self, classes: Mapping[str, str]) -> dict[str, Any]:
+        """Return the pipeline, given how the reference names its classes."""
+        reference, candidate = (_file_of(one) for one in (self._reference, self._candidate))
+        tasks = {
+            label: {"class": classes[label], "config": self._write_config(label)}
+            for label in sorted(self._fields.keys() | self._blocks.keys())
+        }
+        sections = {
+            "parameters": self._write_parameters(),
+            "tasks": tasks,
+            "subsets": {name: {"subset": sorted(labels)} for name, labels in self._find_subsets().items()},
+            "steps": [*self._restored_steps(), *self._steps],
+            "contracts": self._contracts,
+        }
+        return {
+            "description": f"{reference} with what {candidate} offers to it.",
+            "imports": self._write_imports(),
+            **{name: content for name, content in sections.items() if content},
+        }
+
+    def _write_imports(self) -> list[dict[str, Any]]:
+        """Import the reference, and tasks that only the candidate has."""
+        mine: dict[str, Any] = {"location": _location_of(self._reference)}
+        if "#" in self._reference.title:
+            mine["include"] = sorted(self._reference.tasks.keys() - self._gone_tasks)
+        elif self._gone_tasks:
+            mine["exclude"] = sorted(self._gone_tasks)
+        if not self._new_tasks:
+            return [mine]
+        theirs: dict[str, Any] = {
+            "location": _location_of(self._candidate),
+            "include": sorted(self._new_tasks),
+        }
+        if self._reference.instrument != self._candidate.instrument:
+            theirs["instrument"] = None
+        return [mine, theirs]
+
+    def _write_parameters(self) -> dict[str, Any]:
+        """Write the parameters that change, and, beside an import of the
+        candidate, those that would otherwise be the candidate's.
+        """
+        kept = {
+            name: decode_value(parameter.value)
+            for name, parameter in self._reference.parameters.items()
+            if self._new_tasks and name in self._candidate.parameters
+            if not same_value(parameter.value, self._candidate.parameters[name].value)
+        }
+        return {**kept, **self._parameters}
+
+    def _find_subsets(self) -> dict[str, set[str]]:
+        """Find the subsets that are not the reference's, or that the import
+        drops since a task of them is left out.
+        """
+        theirs = {name: set(subset.labels) for name, subset in self._candidate.subsets.items()}
+        mine = {name: set(subset.labels) for name, subset in self._reference.subsets.items()}
+        there = (self._reference.tasks.keys() | self._new_tasks) - self._gone_tasks
+        found = {}
+        for name in sorted(mine.keys() | self._subsets.keys()):
+            before = mine.get(name, set())
+            if name in self._subsets:
+                # Comparison disregards tasks that the candidate does not have.
+                labels = self._subsets[name] | (before - self._candidate.tasks.keys())
+            else:
+                labels = before | (theirs.get(name, set()) & self._new_tasks)
+            labels &= there
+            if labels != before and (labels or name in self._subsets):
+                found[name] = labels
+        return found
+
+    def _restored_steps(self) -> list[dict[str, Any]]:
+        """Return the steps that go with subsets that the import drops."""
+        return [
+            {"label": name, "dimensions": list(step.dimensions)}
+            for name, step in self._reference.steps.items()
+            if name in self._find_subsets()
+            if self._gone_tasks.intersection(self._reference.subsets[name].labels)
+        ]
+
+    def _write_config(self, label: str) -> dict[str, Any]:
+        """Write what is set of a task, by YAML where that can say it.
+
+        pipe_base applies code before values.  Where there are statements of
+        unknown effect all is code, in the candidate's order.
+        """
+        values: dict[str, Any] = {}
+        lines: list[tuple[int, int, str]] = []
+        blocks = self._blocks.get(label, [])
+        theirs = self._candidate.tasks[label]
+        for difference in self._fields.get(label, []):
+            setting = theirs.config[difference.name]
+            if not blocks and not setting.path and is_plain(setting.value):
+                values[difference.name] = decode_value(setting.value)
+            else:
+                lines += [(setting.after, 0, line) for line in self._write_field(difference)]
+        order = [block.code for block in theirs.blocks]
+        lines += [(order.index(code), 1, code) for code in blocks]
+        # Sorting is stable, and the text does not count.
+        code = "\n".join(line for *_, line in sorted(lines, key=lambda one: one[:2]))
+        return {"python": f"{code}\n", **values} if code else values
+
+    def _write_field(self, difference: Difference) -> Sequence[str]:
+        """Write the statements that give a field its new value."""
+        setting = self._candidate.tasks[difference.task].config[difference.name]
+        return write_edits(setting.path or difference.name, difference)
 
 
-def _code_path(task: TaskSnapshot, name: str) -> str:
-    setting = task.config[name]
-    return setting.path or name
-
-
-def _is_plain(value: JsonValue) -> bool:
-    """Tell whether pipe_base reads a value from YAML as it is."""
-    match value:
-        case {**tagged} if any(str(key).startswith("$") for key in tagged):
-            return False
-        case str():
-            return bool(parse_value(value) == value)
-        case list():
-            return all(map(_is_plain, value))
-        case dict():
-            return False
-        case _:
-            return True
-
-
-def _write_edits(path: str, value: JsonValue, before: JsonValue) -> Sequence[str]:
-    """Write the statements that make one value of another."""
-    match value, before:
-        case {"$edits": _}, _:
-            return _write_new_edits(path, value, before)
-        case {"$set": now}, {"$set": then}:
-            added, gone = ([one for one in a if one not in b] for a, b in ((now, then), (then, now)))
-            lines = [f"config.{path} |= {{{_members(added)}}}"] if added else []
-            return [*lines, *([f"config.{path} -= {{{_members(gone)}}}"] if gone else [])]
-        case _:
-            return [write_assignment(path, value)]
-
-
-def _write_new_edits(path: str, value: Mapping[str, Any], before: JsonValue) -> Sequence[str]:
-    """Write the edits of a field that the reference does not make."""
-    old = before["$edits"] if isinstance(before, dict) and "$edits" in before else []
-    lines = []
-    for i, (verb, members) in enumerate(value["$edits"]):
-        same = old[i][1] if i < len(old) and old[i][0] == verb else []
-        new = [member for member in members if member not in same]
-        groups = [[one] for one in new] if verb in ("append", "remove") else [new] if new else []
-        lines += [_EDITS[verb].format(path=path, members=_members(group)) for group in groups]
-    return lines
-
-
-_EDITS = {
-    "add": "config.{path} |= {{{members}}}",
-    "append": "config.{path}.append({members})",
-    "extend": "config.{path} += [{members}]",
-    "remove": "config.{path}.remove({members})",
-}
-"""How code makes an edit."""
-
-
-def _members(values: Sequence[JsonValue]) -> str:
-    return ", ".join(repr(decode_value(value)) for value in values)
+def _location_of(snapshot: Snapshot) -> str:
+    """Return where a pipeline is, for an import in any directory."""
+    location = snapshot.pipeline.partition("#")[0]
+    return location if location.startswith("$") or "://" in location else os.path.abspath(location)

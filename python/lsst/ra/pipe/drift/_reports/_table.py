@@ -60,8 +60,8 @@ def _show_verdict(verdict: Verdict) -> Iterator[RenderableType]:
         yield Rule(style="dim", characters="-")
         yield _show_header(judged, verdict.policy)
         level = judged.comparison.level
-        yield from _show_differences(judged.undeclared, level, "undeclared difference", "red")
-        yield from _show_differences(judged.allowed, level, "allowed difference", "green")
+        yield from _show_undeclared(judged.undeclared, level)
+        yield from _show_allowed(judged.allowed, level)
     if verdict.faults:
         yield Text(f"\n{count(len(verdict.faults), 'fault')} of the policy", style="bold red")
         for fault in verdict.faults:
@@ -82,18 +82,35 @@ def _show_header(judged: JudgedComparison, policy: str) -> RenderableType:
     return grid
 
 
-def _show_differences(
-    differences: Sequence[JudgedDifference], level: Level, noun: str, colour: str
-) -> Iterator[RenderableType]:
-    """Show differences, in blocks."""
+def _show_undeclared(differences: Sequence[JudgedDifference], level: Level) -> Iterator[RenderableType]:
+    """Show what nothing allows, in blocks."""
     if not differences:
         return
-    yield Text(f"\n{count(len(differences), noun)}", style=f"bold {colour}")
+    yield Text(f"\n{count(len(differences), 'undeclared difference')}", style="bold red")
     for judged in differences:
         yield _text(name_difference(judged.difference), style="bold")
         yield Padding(_Sides(describe_sides(judged.difference, level)), (0, 0, 0, 2))
         if remark := describe_judgement(judged):
-            yield Padding(_text(remark, style=colour if judged.entry else "yellow"), (0, 0, 0, 2))
+            yield Padding(_text(remark, style="yellow"), (0, 0, 0, 2))
+
+
+def _show_allowed(differences: Sequence[JudgedDifference], level: Level) -> Iterator[RenderableType]:
+    """Show what is allowed under what allows it, one after another."""
+    if not differences:
+        return
+    yield Text(f"\n{count(len(differences), 'allowed difference')}", style="bold green")
+    reasons = dict.fromkeys(map(describe_judgement, differences))
+    for reason in reasons:
+        yield _text(reason, style="green")
+        for judged in differences:
+            if describe_judgement(judged) == reason:
+                sides = " -> ".join(map(_describe_side, describe_sides(judged.difference, level)))
+                line = Text(name_difference(judged.difference), style="bold", overflow="fold")
+                yield Padding(line.append(f"  {sides}", style="not bold"), (0, 0, 0, 2))
+
+
+def _describe_side(side: SideText) -> str:
+    return f"{side.value} ({side.origin})" if side.origin else side.value
 
 
 class _Sides:

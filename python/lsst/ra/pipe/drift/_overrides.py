@@ -9,17 +9,25 @@ from __future__ import annotations
 
 __all__ = ("write_assignment", "write_overrides")
 
+import dataclasses
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lsst.pex.config import Config, ConfigDictField, DictField
+from lsst.pex.config import (
+    Config,
+    ConfigChoiceField,
+    ConfigDictField,
+    ConfigurableField,
+    DictField,
+    FieldValidationError,
+)
 from lsst.utils import doImportType
 
 from ._errors import DriftError
 from ._fields import flatten_config
-from ._snapshot import Setting, Snapshot
-from ._values import JsonValue, decode_value, same_value
+from ._snapshot import Level, Snapshot
+from ._values import ABSENT, JsonValue, decode_value, encode_value, same_value
 
 _OWN = "connections."
 """Fields that name datasets, which each implementation has of its own."""
@@ -51,75 +59,162 @@ def write_overrides(snapshot: Snapshot, class_name: str, *, title: str) -> str:
         If the snapshot has more than one task or is not resolved, the class
         cannot be imported, or a value cannot be written.
     """
-    if len(snapshot.tasks) != 1 or not (task := next(iter(snapshot.tasks.values()))).connections:
+    if len(snapshot.tasks) != 1 or snapshot.level is not Level.RESOLVED:
         raise DriftError(
-            f"{snapshot.pipeline}: overrides are written for one task of a resolved pipeline; "
+            f"{_file_of(snapshot)}:1: overrides are written for one task of a resolved pipeline; "
             f"this is {', '.join(snapshot.tasks) or 'none'} at the {snapshot.level} level. Name it with '#'."
         )
+    config = _make_config(class_name)
+    [task] = snapshot.tasks.values()
+    wanted = {name: one.value for name, one in task.config.items() if not name.startswith(_OWN)}
+    lines: list[str] = []
     try:
-        task_class: Any = doImportType(class_name)
-        config = task_class.ConfigClass()
-    except (ImportError, TypeError, AttributeError) as error:
-        raise DriftError(f"the task class {class_name} cannot be imported: {error}") from error
-    wanted = {name: one for name, one in task.config.items() if not name.startswith(_OWN)}
-    lines = list(_write_missing_items(config, wanted))
-    lines += _write_values(config, wanted)
-    text = textwrap.indent(title.strip(), "# ") + "\n\n" + "\n".join(lines) + "\n"
+        # What decides which fields there are comes first.
+        for write in (_write_selections, _write_items, _write_values, _write_dictionaries):
+            for code in write(config, wanted):
+                config.loadFromString(code)
+                lines += code.splitlines()
+    except (DriftError, FieldValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise DriftError(
+            f"{_file_of(snapshot)}:1: {class_name} cannot be given these settings: {problem}"
+        ) from error
+    text = textwrap.indent(title.strip(), "# ") + "\n\n" + "\n".join(_short(lines)) + "\n"
     return text + _write_unknown(config, wanted, class_name)
 
 
-def _write_missing_items(config: Config, wanted: Mapping[str, Setting]) -> Iterator[str]:
-    """Make the elements of dictionaries of configurations that are wanted."""
-    for code, owner, name, field in _find_dictionaries(config, "config", ""):
-        inside = [key[len(name) + 1 :] for key in wanted if key.startswith(f"{name}.")]
-        items = getattr(owner, field)
-        missing = sorted({key.partition(".")[0] for key in inside} - set(items))
-        if missing:
-            yield f"_item = type({code.rpartition('.')[0]}).{field}.itemtype"
-        for key in missing:
-            items[key] = type(owner)._fields[field].itemtype()
-            yield f"{code}[{write_literal(key)}] = _item()"
+def _file_of(snapshot: Snapshot) -> str:
+    return snapshot.title.partition("#")[0]
 
 
-def _find_dictionaries(config: Config, code: str, prefix: str) -> Iterator[tuple[str, Config, str, str]]:
-    """Find dictionaries of configurations: code, owner, dotted name, field."""
+def _make_config(class_name: str) -> Config:
+    """Make the configuration of a task class, with its defaults."""
+    try:
+        task_class: Any = doImportType(class_name)
+        config: Config = task_class.ConfigClass()
+    except (ImportError, TypeError, AttributeError) as error:
+        raise DriftError(f"the task class {class_name} cannot be imported: {error}") from error
+    return config
+
+
+type _Wanted = Mapping[str, JsonValue]
+"""Encoded values by dotted name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A field that holds others, in a configuration."""
+
+    field: Any
+    value: Any
+    owner: str
+    """Code for the configuration that has the field."""
+    name: str
+    """Name of the field there."""
+    dotted: str
+    """Dotted name from the task's configuration."""
+
+    @property
+    def code(self) -> str:
+        """Code for the field (`str`)."""
+        return f"{self.owner}.{self.name}"
+
+    def inside(self, wanted: _Wanted) -> dict[str, JsonValue]:
+        """Return what is wanted of what it holds, by name inside."""
+        start = f"{self.dotted}."
+        return {key.removeprefix(start): value for key, value in wanted.items() if key.startswith(start)}
+
+    def key(self, text: str) -> Any:
+        """Return the key of an element; in dotted names it is text."""
+        return (self.field.keytype or str)(text)
+
+
+def _walk(config: Config, code: str = "config", prefix: str = "") -> Iterator[_Place]:
+    """Yield all fields that hold others, the outer ones first."""
     for name, field in config._fields.items():
-        value = getattr(config, name)
-        if isinstance(field, ConfigDictField):
-            yield f"{code}.{name}", config, f"{prefix}{name}", name
-        elif isinstance(value, Config):
-            yield from _find_dictionaries(value, f"{code}.{name}", f"{prefix}{name}.")
+        value, dotted, here = getattr(config, name), f"{prefix}{name}", f"{code}.{name}"
+        yield _Place(field, value, code, name, dotted)
+        if isinstance(value, Config):
+            yield from _walk(value, here, f"{dotted}.")
+        elif isinstance(field, ConfigurableField):
+            yield from _walk(value.value, f"{here}.value", f"{dotted}.")
+        elif isinstance(field, ConfigChoiceField):
+            for key in sorted(value.names or ()) if field.multi else filter(None, [value.name]):
+                yield from _walk(value[key], f"{here}[{write_literal(key)}]", f"{dotted}.{key}.")
+        elif isinstance(field, ConfigDictField):
+            for key, item in (value or {}).items():
+                yield from _walk(item, f"{here}[{write_literal(key)}]", f"{dotted}.{key}.")
 
 
-def _write_values(config: Config, wanted: Mapping[str, Setting]) -> Iterator[str]:
-    """Write what is not the default; a dictionary as a whole."""
+def _write_selections(config: Config, wanted: _Wanted) -> Iterator[str]:
+    """Select plugins; what is selected may hold selections itself."""
+    done: set[str] = set()
+    while places := [
+        one for one in _walk(config) if isinstance(one.field, ConfigChoiceField) and one.dotted not in done
+    ]:
+        for place in places:
+            done.add(place.dotted)
+            part = "names" if place.field.multi else "name"
+            value = place.inside(wanted).get(part, ABSENT)
+            now = set(place.value.names or ()) if place.field.multi else place.value.name
+            if value != ABSENT and not same_value(value, encode_value(now)):
+                yield write_assignment(f"{place.code}.{part}".removeprefix("config."), value)
+
+
+def _write_items(config: Config, wanted: _Wanted) -> Iterator[str]:
+    """Make the elements of dictionaries of configurations that are wanted,
+    and remove others.
+    """
+    done: set[str] = set()
+    while places := [
+        one for one in _walk(config) if isinstance(one.field, ConfigDictField) and one.dotted not in done
+    ]:
+        for place in places:
+            done.add(place.dotted)
+            keys = {place.key(name.partition(".")[0]) for name in place.inside(wanted)}
+            there = set(place.value or ())
+            item = f"_item = type({place.owner}).{place.name}.itemtype"
+            for key in sorted(keys - there):
+                yield f"{item}\n{place.code}[{write_literal(key)}] = _item()"
+            # Nothing is wanted of a dictionary that the other class has not.
+            for key in sorted(there - keys) if keys else ():
+                yield f"del {place.code}[{write_literal(key)}]"
+
+
+def _write_values(config: Config, wanted: _Wanted) -> Iterator[str]:
+    """Write what is not the default, but for dictionaries."""
     fields = flatten_config(config)
-    dictionaries = dict(_write_dictionaries(config, wanted, "config", ""))
+    dictionaries = tuple(f"{one.dotted}." for one in _walk(config) if _is_dictionary(one.field))
     for name in sorted(wanted.keys() & fields.keys()):
-        if any(name.startswith(f"{prefix}.") for prefix in dictionaries):
-            continue
-        if not same_value(wanted[name].value, fields[name].value):
-            yield write_assignment(fields[name].path, wanted[name].value)
-    yield from (line for line in dictionaries.values() if line)
+        if not name.startswith(dictionaries) and not same_value(wanted[name], fields[name].value):
+            yield write_assignment(fields[name].path, wanted[name])
 
 
-def _write_dictionaries(
-    config: Config, wanted: Mapping[str, Setting], code: str, prefix: str
-) -> Iterator[tuple[str, str]]:
-    """Yield the dotted names of dictionaries, with code if they differ."""
-    for name, field in config._fields.items():
-        value = getattr(config, name)
-        here = f"{prefix}{name}"
-        if isinstance(field, DictField) and not isinstance(field, ConfigDictField):
-            inside = {key[len(here) + 1 :]: one for key, one in wanted.items() if key.startswith(f"{here}.")}
-            new = {key: decode_value(inside[key].value) for key in sorted(inside)}
-            old = {str(key): one for key, one in (value or {}).items()}
-            yield here, f"{code}.{name} = {write_literal(new)}" if new and new != old else ""
-        elif isinstance(value, Config):
-            yield from _write_dictionaries(value, wanted, f"{code}.{name}", f"{here}.")
+def _is_dictionary(field: Any) -> bool:
+    return isinstance(field, DictField) and not isinstance(field, ConfigDictField)
 
 
-def _write_unknown(config: Config, wanted: Mapping[str, Setting], class_name: str) -> str:
+def _write_dictionaries(config: Config, wanted: _Wanted) -> Iterator[str]:
+    """Write dictionaries, each as a whole, that are not the default."""
+    for place in _walk(config):
+        inside = place.inside(wanted) if _is_dictionary(place.field) else {}
+        new = {place.key(key): decode_value(inside[key]) for key in sorted(inside)}
+        if new and not same_value(encode_value(new), encode_value(dict(place.value or {}))):
+            yield f"{place.code} = {write_literal(new)}"
+
+
+def _short(lines: Iterable[str]) -> Iterator[str]:
+    """Leave out that a name gets the value that it has."""
+    item = ""
+    for line in lines:
+        if not line.startswith("_item = "):
+            yield line
+        elif line != item:
+            item = line
+            yield line
+
+
+def _write_unknown(config: Config, wanted: _Wanted, class_name: str) -> str:
     """List the fields that a class does not have."""
     unknown = sorted(wanted.keys() - flatten_config(config).keys())
     if not unknown:

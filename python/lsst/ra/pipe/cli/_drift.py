@@ -8,9 +8,11 @@ from __future__ import annotations
 __all__ = ("drift",)
 
 import datetime
+import io
 import pathlib
 
 import click
+from rich.console import Console, RenderableType
 
 from lsst.ra.pipe.drift import (
     ChangeReport,
@@ -19,11 +21,13 @@ from lsst.ra.pipe.drift import (
     Policy,
     ReportFormat,
     Verdict,
+    check_proposal,
     compare_snapshots,
     judge,
     load_policy,
     load_snapshot,
     make_change_table,
+    make_snapshot,
     make_table,
     trace_changes,
     write_changes,
@@ -81,23 +85,30 @@ def drift(
         raise click.UsageError("Name both sides, or none to compare the pairs of the policies.")
     if reference is None and not policies:
         raise click.UsageError("Name two pipelines, or a policy that does.")
+    if since is not None and propose is not None:
+        raise click.UsageError("--since and --propose are two questions; ask one at a time.")
+    if since is not None and format_name not in _CHANGE_FORMATS:
+        raise click.UsageError(f"--since has no {format_name} format; it has {', '.join(_CHANGE_FORMATS)}.")
     pair = (reference, candidate) if reference is not None and candidate is not None else None
     level = Level(level_name) if level_name else None
     try:
         if since is not None:
-            _report_changes(_trace(pair, policies, level, since), format_name, output)
-            return
-        verdicts = _judge(pair, policies, level)
-        if propose is not None:
-            pathlib.Path(propose).write_text(_propose(pair, policies, level))
-    except DriftError as error:
+            report = _trace(pair, policies, level, since)
+            _write(_write_changes(report, format_name), output)
+            exit_code = report.exit_code
+        else:
+            verdicts = _judge(pair, policies, level)
+            if propose is not None:
+                _propose(pair, policies, level, pathlib.Path(propose))
+            _write(_write_verdicts(verdicts, format_name), output)
+            exit_code = max(verdict.exit_code for verdict in verdicts)
+    except (DriftError, OSError) as error:
         raise CouldNotCompareError(str(error)) from error
-    if format_name == "table":
-        console.print(make_table(verdicts))
-    else:
-        _write(write_report(verdicts, format=ReportFormat(format_name)), output)
-    raise click.exceptions.Exit(max(verdict.exit_code for verdict in verdicts))
+    raise click.exceptions.Exit(exit_code)
 
+
+_CHANGE_FORMATS = ("table", "json", "markdown")
+"""Formats of what changed since a snapshot."""
 
 type _Pair = tuple[str, str] | None
 """What was named; `None` for what the policies name."""
@@ -145,29 +156,61 @@ def _trace(pair: _Pair, policies: tuple[str, ...], level: Level | None, since: s
     )
 
 
-def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> str:
+def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None, path: pathlib.Path) -> None:
+    """Write what is to be propagated, once it is known to do just that."""
     (reference, candidate), policy = _one_pair(pair, policies, "--propose")
     sides = load_snapshot(reference, level=level), load_snapshot(candidate, level=level)
-    verdict = judge([compare_snapshots(*sides)], policy, today=datetime.date.today())
-    return write_proposal(verdict.comparisons[0], *sides)
+    judged = judge([compare_snapshots(*sides)], policy, today=datetime.date.today()).comparisons[0]
+    text = write_proposal(judged, *sides)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text)
+        try:
+            make_snapshot(sides[0].pipeline, level=judged.comparison.level)
+        except DriftError as error:
+            click.echo(f"{path}: not checked, since it imports what cannot be read here: {error}", err=True)
+        else:
+            check_proposal(str(draft), judged, *sides)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def _report_changes(report: ChangeReport, format_name: str, output: str | None) -> None:
-    """Print what changed, and exit accordingly."""
+def _write_verdicts(verdicts: list[Verdict], format_name: str) -> str | RenderableType:
+    """Write how pipelines differ, and whether that is meant."""
+    if format_name == "table":
+        return make_table(verdicts)
+    return write_report(verdicts, format=ReportFormat(format_name))
+
+
+def _write_changes(report: ChangeReport, format_name: str) -> str | RenderableType:
+    """Write what changed."""
     match format_name:
-        case "table":
-            console.print(make_change_table(report))
         case "json":
-            _write(report.model_dump_json(indent=1) + "\n", output)
+            return report.model_dump_json(indent=1) + "\n"
         case "markdown":
-            _write(write_changes(report), output)
+            return write_changes(report)
         case _:
-            raise click.UsageError(f"--since has no {format_name} format; it has table, json and markdown.")
-    raise click.exceptions.Exit(report.exit_code)
+            return make_change_table(report)
 
 
-def _write(text: str, output: str | None) -> None:
+def _write(report: str | RenderableType, output: str | None) -> None:
+    """Write text, or what rich lays out, to a file or to standard output."""
     if output is None:
-        click.echo(text, nl=False)
-    else:
-        pathlib.Path(output).write_text(text)
+        if isinstance(report, str):
+            click.echo(report, nl=False)
+        else:
+            console.print(report)
+        return
+    if not isinstance(report, str):
+        text = io.StringIO()
+        Console(file=text, width=_FILE_WIDTH).print(report)
+        report = text.getvalue()
+    path = pathlib.Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report)
+
+
+_FILE_WIDTH = 110
+"""Columns of a table in a file."""

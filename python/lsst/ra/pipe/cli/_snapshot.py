@@ -46,16 +46,16 @@ def snapshot(*, pipeline: str, output: str | None, level: str | None, task_class
         else:
             title = _TITLE.format(name=pipeline, task_class=task_class)
             text = write_overrides(found, task_class, title=title)
-    except DriftError as error:
+        if output is not None:
+            path = pathlib.Path(output)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    except (DriftError, OSError) as error:
         raise CouldNotCompareError(str(error)) from error
     if output is None:
         click.echo(text, nl=False)
-        return
-    path = pathlib.Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
     reason = f": {found.reason}" if found.reason else ""
-    click.echo(f"{output}: {len(found.tasks)} tasks at the {found.level} level{reason}", err=True)
+    click.echo(f"{output or pipeline}: {len(found.tasks)} tasks at the {found.level} level{reason}", err=True)
 
 
 _TITLE = """\

@@ -16,7 +16,8 @@ import pydantic
 from ._compare import compare_snapshots
 from ._difference import Comparison, Difference, DifferenceKind
 from ._policy import Policy, PolicyEntry
-from ._snapshot import Level, OriginKind, Setting, Snapshot
+from ._snapshot import Level, Origin, OriginKind, Parameter, Setting, Snapshot
+from ._values import JsonValue, sort_key
 
 
 class Reach(enum.StrEnum):
@@ -106,35 +107,91 @@ def trace_changes(
     differs = {_key(one): one for one in after.differences}
     level = min(changed.level, after.level, key=list(Level)[::-1].index)
     theirs = candidate.at(level) or candidate
-    changes = []
-    for difference in changed.differences:
-        now = differs.get(_key(difference))
-        setting = _find_override(difference, theirs, reference)
-        if now is None:
-            reach = Reach.REPEATED if setting else Reach.INHERITED
-        else:
-            reach = Reach.SHADOWED if setting or _is_set(now) else Reach.MISSING
-        place = setting.set_by if setting else now.candidate.set_by if now else None
-        changes.append(
-            Change(
-                difference=difference,
-                reach=reach,
-                candidate=now,
-                set_by=str(place) if place and reach is not Reach.INHERITED else "",
-                entries=_find_entries(difference, policy, before, after),
-            )
-        )
     return ChangeReport(
         old=old.title,
         reference=reference.title,
         candidate=candidate.title,
         level=changed.level,
-        changes=tuple(changes),
+        changes=tuple(
+            _trace_change(
+                difference,
+                differs.get(_new_key(difference)),
+                _find_override(difference, theirs, reference),
+                _find_entries(difference, policy, before, after),
+            )
+            for difference in changed.differences
+        ),
     )
+
+
+def _trace_change(
+    difference: Difference,
+    now: Difference | None,
+    override: Origin | None,
+    entries: tuple[PolicyEntry, ...],
+) -> Change:
+    """Tell what of a change reaches the candidate, given how that differs now
+    and what of it sets the same.
+    """
+    if now is None:
+        reach = Reach.REPEATED if override else Reach.INHERITED
+    elif _is_carried(difference, now.candidate.value):
+        reach = Reach.INHERITED
+    else:
+        reach = Reach.SHADOWED if override or _is_set(now) else Reach.MISSING
+    place = override or (now.candidate.set_by if now else None)
+    return Change(
+        difference=difference,
+        reach=reach,
+        candidate=now,
+        set_by=str(place) if place and reach is not Reach.INHERITED else "",
+        entries=entries,
+    )
+
+
+def _is_carried(difference: Difference, candidate: JsonValue) -> bool:
+    """Tell whether the candidate has what was added to a selection, and has
+    not what was removed, though it selects more.
+    """
+    if difference.kind not in (DifferenceKind.FIELD, DifferenceKind.SUBSET):
+        return False
+    old, new, theirs = map(_members_of, (difference.reference.value, difference.candidate.value, candidate))
+    if old is None or new is None or theirs is None:
+        return False
+    return new - old <= theirs and not (old - new) & theirs
+
+
+def _members_of(value: JsonValue) -> set[tuple[str, str]] | None:
+    """Return the members of a set, or the edits of one; `None` if it is none."""
+    match value:
+        case {"$absent": _}:
+            return set()
+        case {"$set": members}:
+            return {("add", sort_key(one)) for one in members}
+        case {"$edits": edits} if "$base" not in value and {verb for verb, _ in edits} <= {"add", "remove"}:
+            return {(verb, sort_key(one)) for verb, members in edits for one in members}
+        case _:
+            return None
 
 
 def _key(difference: Difference) -> tuple[DifferenceKind, str, str]:
     return difference.kind, difference.task, difference.name
+
+
+def _new_key(difference: Difference) -> tuple[DifferenceKind, str, str]:
+    """Return the key of a difference that others have from the new state,
+    where what changed may be the name itself.
+    """
+    kind, task, name = _key(difference)
+    new = difference.candidate.value
+    is_renamed = difference.reference.value == (task if kind is DifferenceKind.TASK else name)
+    if kind in _NAMED and is_renamed and isinstance(new, str):
+        return (kind, new, name) if kind is DifferenceKind.TASK else (kind, task, new)
+    return kind, task, name
+
+
+_NAMED = (DifferenceKind.BLOCK, DifferenceKind.CONTRACT, DifferenceKind.SUBSET, DifferenceKind.TASK)
+"""Kinds of difference in which a name or text may differ."""
 
 
 def _is_set(difference: Difference) -> bool:
@@ -143,17 +200,19 @@ def _is_set(difference: Difference) -> bool:
     return origin is not None and origin.kind is not OriginKind.DEFAULT
 
 
-def _find_override(difference: Difference, candidate: Snapshot, reference: Snapshot) -> Setting | None:
-    """Find the candidate's own setting of a field, in a file that is not the
-    reference's.
+def _find_override(difference: Difference, candidate: Snapshot, reference: Snapshot) -> Origin | None:
+    """Find where the candidate itself sets a field or parameter: in a file
+    that is not the reference's.
     """
-    task = candidate.tasks.get(difference.task)
-    if difference.kind is not DifferenceKind.FIELD or task is None:
+    found: Setting | Parameter | None = None
+    if difference.kind is DifferenceKind.PARAMETER:
+        found = candidate.parameters.get(difference.name)
+    elif difference.kind is DifferenceKind.FIELD and difference.task in candidate.tasks:
+        found = candidate.tasks[difference.task].config.get(difference.name)
+    origin = found.set_by if found else None
+    if origin is None or origin.kind is OriginKind.DEFAULT or origin.file in reference.sources:
         return None
-    setting = task.config.get(difference.name)
-    if setting is None or setting.set_by is None or setting.set_by.kind is OriginKind.DEFAULT:
-        return None
-    return setting if setting.set_by.file not in reference.sources else None
+    return origin
 
 
 def _find_entries(

@@ -55,6 +55,14 @@ lint: $(VENV)/.installed-lint ## Check style, types and docstrings.
 	$(BIN)/mypy
 	$(BIN)/python doc/check_docstrings.py
 
+# What imports ap_pipe, cp_verify or analysis_tools needs their sources.
+SOURCES := $(and $(AP_PIPE_DIR),$(CP_VERIFY_DIR),$(ANALYSIS_TOOLS_DIR))
+POLICIES := $(if $(SOURCES),$(wildcard config/drift/*.yaml),config/drift/FirstLook.yaml)
+
+.PHONY: drift
+drift: $(VENV)/.installed-demo ## Compare the pipelines with Alert Production's.
+	$(BIN)/rapid drift $(addprefix --policy ,$(POLICIES))
+
 .PHONY: docs
 docs: $(VENV)/.installed-docs ## Build the documentation into doc/_build/html.
 	rm -rf doc/api  # pages of what is no longer there

@@ -126,7 +126,7 @@ def _flatten_registry(
 def _state(
     value: Any, history: Sequence[Any], path: _Path, *, is_shared: bool = False, key: Any = None
 ) -> tuple[_Path, FieldState]:
-    if hasattr(value, "toDict"):
+    if not isinstance(value, type) and hasattr(value, "toDict"):
         value = value.toDict()
     return path, FieldState(encode_value(value), path.code, history, len(history), is_shared, key)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ("write_assignment", "write_overrides")
 
 import dataclasses
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -243,7 +244,7 @@ def write_assignment(path: str, value: JsonValue) -> str:
     DriftError
         If the value is a class, which is not set by assignment.
     """
-    path = path.replace("'", '"')
+    path = re.sub(r"""\['([^'"\\]*)'\]""", r'["\1"]', path)
     match value:
         case {"$class": name} | {"$repr": name}:
             raise DriftError(f"config.{path}: {name} cannot be written as an assignment.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ("is_plain", "make_refusal", "write_edits")
 
 import ast
+import builtins
 from collections.abc import Sequence
 
 from ._declared import parse_value
@@ -100,7 +101,8 @@ def write_edits(path: str, difference: Difference) -> Sequence[str]:
 
 def _names_in(code: str) -> set[str]:
     """Return the names in an expression that an overlay does not know."""
-    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} - {"config"}
+    names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    return names - {"config", *dir(builtins)}
 
 
 def _write_new_edits(path: str, difference: Difference) -> Sequence[str]:

@@ -161,8 +161,13 @@ class _Overlay:
             case DifferenceKind.SUBSET if isinstance(value, dict) and "$set" in value:
                 self._subsets[difference.name] = set(value["$set"])
             case DifferenceKind.STEP if difference.reference.is_absent:
+                if difference.name not in self._subsets.keys() | self._reference.subsets.keys():
+                    raise DriftError("propagate the subset as well.")
                 dimensions = list(self._candidate.steps[difference.name].dimensions)
                 self._steps.append({"label": difference.name, "dimensions": dimensions})
+            case DifferenceKind.CONNECTION if difference.task in self._fields:
+                # Follows from a switch, if anything; `check_proposal` tells.
+                pass
             case DifferenceKind.CONTRACT if difference.reference.is_absent:
                 self._add_contract(difference.name)
             case DifferenceKind.TASK if difference.reference.is_absent:
@@ -178,6 +183,7 @@ class _Overlay:
 
     def content(self, classes: Mapping[str, str]) -> dict[str, Any]:
         """Return the pipeline, given how the reference names its classes."""
+        self._check_parameters()
         reference, candidate = (_file_of(one) for one in (self._reference, self._candidate))
         tasks = {
             label: {"class": classes[label], "config": self._write_config(label)}
@@ -190,11 +196,12 @@ class _Overlay:
             "steps": [*self._restored_steps(), *self._steps],
             "contracts": self._contracts,
         }
-        return {
+        content = {
             "description": f"{reference} with what {candidate} offers to it.",
             "imports": self._write_imports(),
-            **{name: content for name, content in sections.items() if content},
+            **{name: section for name, section in sections.items() if section},
         }
+        return {name: _plain(section) for name, section in content.items()}
 
     def _write_imports(self) -> list[dict[str, Any]]:
         """Import the reference, and tasks that only the candidate has."""
@@ -212,6 +219,15 @@ class _Overlay:
         if self._reference.instrument != self._candidate.instrument:
             theirs["instrument"] = None
         return [mine, theirs]
+
+    def _check_parameters(self) -> None:
+        """Refuse parameters that come along with tasks, unasked."""
+        more = self._candidate.parameters.keys() - self._reference.parameters.keys()
+        if self._new_tasks and (unasked := sorted(more - self._parameters.keys())):
+            raise DriftError(
+                f"{_file_of(self._candidate)}:1: {', '.join(sorted(self._new_tasks))} cannot be propagated "
+                f"without the parameters that this declares; propagate {', '.join(unasked)} as well."
+            )
 
     def _write_parameters(self) -> dict[str, Any]:
         """Write the parameters that change, and, beside an import of the
@@ -280,6 +296,19 @@ class _Overlay:
         """Write the statements that give a field its new value."""
         setting = self._candidate.tasks[difference.task].config[difference.name]
         return write_edits(setting.path or difference.name, difference)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with plain strings, which is all that YAML knows."""
+    match value:
+        case str():
+            return str(value)
+        case list():
+            return [_plain(one) for one in value]
+        case dict():
+            return {_plain(key): _plain(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def _location_of(snapshot: Snapshot) -> str:

@@ -88,7 +88,8 @@ class Runner:
             for name, value in self.workflow["jobs"]["gate"]["env"].items()
         }
         path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), inherited.get("PATH", "")])
-        return {**inherited, **of_job, "PATH": path, "GITHUB_STEP_SUMMARY": str(self.summary)}
+        runners = {"GITHUB_STEP_SUMMARY": str(self.summary), "RUNNER_TEMP": str(self.summary.parent)}
+        return {**inherited, **of_job, **runners, "PATH": path}
 
     def append(self, file: str, text: str) -> int:
         """Append to a file of the workspace; return its number of lines."""
@@ -185,16 +186,23 @@ def test_workflow_points_at_an_undeclared_setting(runner: Runner) -> None:
 
 
 def test_workflow_says_what_it_could_not_compare(runner: Runner) -> None:
-    """A file of a product that cannot be read fails with its name."""
-    file = "upstream/ap_pipe/pipelines/LATISS/SingleFrame.yaml"
-    line = runner.append(file, "\ntasks: [no end\n")
+    """A file that cannot be read fails with its name and line, and hides no
+    drift of other policies.
+    """
+    file = "upstream/cp_verify/pipelines/LATISS/verifyDark.yaml"
+    end = runner.append(file, "\ntasks: [no end\n")
+    line = runner.append("config/rapid/isr.py", OUR_SETTING)
     compared = runner.run("compare")
     assert compared.returncode == 2
-    (error,) = (one for one in compared.stdout.splitlines() if one.startswith("::error "))
-    match = re.search(r"::\$AP_PIPE_DIR/pipelines/LATISS/SingleFrame\.yaml:(\d+): ", error)
+    errors = [one for one in compared.stdout.splitlines() if one.startswith("::error ")]
+    (unread,) = (one for one in errors if "title=Could not compare" in one)
+    match = re.search(r"::\$CP_VERIFY_DIR/pipelines/LATISS/verifyDark\.yaml:(\d+): ", unread)
     assert match
-    assert int(match[1]) in (line, line + 1)
-    assert runner.run("reports").returncode != 0
+    assert int(match[1]) in (end, end + 1)
+    assert any(f"file=config/rapid/isr.py,line={line}" in one for one in errors)
+    assert runner.run("reports").returncode == 0
+    assert "isr.doITLDipMask" in runner.summary.read_text()
+    assert "RapidAnalysisCalibrations.yaml" not in runner.summary.read_text()
 
 
 def _hooks() -> dict[str, tuple[dict[str, Any], list[str]]]:

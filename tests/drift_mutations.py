@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as alter
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from drift_tree import Site, Tree, environment, expand, find_sites, insert_line, remove_entry, replace
@@ -68,6 +68,9 @@ class Mutator:
     rng
         Random numbers.
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """What is changed; empty for all that there is a method of."""
 
     def __init__(self, tree: Tree, pipeline: str, rng: random.Random) -> None:
         self.tree = tree
@@ -122,12 +125,13 @@ class Mutator:
             new = last_setting(PipelineIR.from_uri(str(self.tree.path(self.pipeline))), label, field)
         return old != new, new is not None
 
-    def field_mutation(self, what: str, edits: dict[pathlib.Path, str], expected: Expected) -> Mutation:
+    def field_mutation(self, what: str, edits: dict[pathlib.Path, str], *expected: Expected) -> Mutation:
         """Make a change of a field, which a later file may hide."""
-        changes, is_set = self.is_seen(expected.task, expected.name, edits)
+        (wanted,) = expected
+        changes, is_set = self.is_seen(wanted.task, wanted.name, edits)
         # What was set before by another file shows if this one does not.
-        places = expected.places if is_set else frozenset()
-        return Mutation(what, edits, (alter(expected, places=places),) if changes else ())
+        places = wanted.places if is_set else frozenset()
+        return Mutation(what, edits, (alter(wanted, places=places),) if changes else ())
 
     def other(self, value: Any) -> Any:
         """Return another value of the same type."""
@@ -516,7 +520,7 @@ class Mutator:
                 group.python == site.value for group in (task and task.config) or ()
             ):
                 continue
-            first = site.node.start_mark.line + (2 if site.node.style == "|" else 1)
+            first = site.node.start_mark.line + (2 if style_of(site.node) == "|" else 1)
             for node in ast.parse(site.value).body:
                 found.append((site, first + node.lineno - 1, node, ast.unparse(node)))
         return found
@@ -530,7 +534,7 @@ class Mutator:
         lines = site.path.read_text().splitlines(keepends=True)
         indented = range(line - 1, line - 1 + (node.end_lineno or 0) - node.lineno + 1)
         code = "".join(lines[i] for i in indented)
-        is_removed = self.rng.random() < 0.4 and site.node.style == "|"
+        is_removed = self.rng.random() < 0.4 and style_of(site.node) == "|"
         if is_removed:
             new = f"{' ' * _indent(code)}\n"
         else:
@@ -555,9 +559,9 @@ class Mutator:
     def change_added_block(self) -> Mutation:
         """Have a python block do something that only running it tells."""
         found = self.blocks()
-        if not any(site.node.style == "|" for site, *_ in found):
+        if not any(style_of(site.node) == "|" for site, *_ in found):
             raise NoSiteError("python")
-        site, line, *_ = self.rng.choice([one for one in found if one[0].node.style == "|"])
+        site, line, *_ = self.rng.choice([one for one in found if style_of(one[0].node) == "|"])
         text = site.path.read_text()
         code = "mutate(config)"
         text = insert_line(text, line, f"{' ' * _indent(text.splitlines()[line - 1])}{code}")
@@ -566,6 +570,11 @@ class Mutator:
             {site.path: text},
             (Expected("block", site.task, code, self.place(site.path, line)),),
         )
+
+
+def style_of(node: yaml.Node) -> str | None:
+    """Return how a scalar is written: ``|`` for a block."""
+    return node.style if isinstance(node, yaml.ScalarNode) else None
 
 
 def _indent(text: str) -> int:
@@ -633,9 +642,9 @@ def without_task(path: pathlib.Path, label: str) -> str:
                 gone.update(one.line for one in (site, steps.get(site.task)) if one)
     # From the end, so that the places before stay what they are.
     changes: list[tuple[int, Callable[[str], str]]] = [
-        *((line, lambda text, line=line: remove_entry(text, line)) for line in gone),  # type: ignore[misc]
+        *((line, lambda text, line=line: remove_entry(text, line)) for line in gone),
         *(
-            (node.start_mark.line + 1, lambda text, node=node, new=new: replace_list(text, node, new))  # type: ignore[misc]
+            (node.start_mark.line + 1, lambda text, node=node, new=new: replace_list(text, node, new))
             for node, new in lists
         ),
     ]
@@ -664,243 +673,3 @@ def last_setting(pipeline: PipelineIR, label: str, field: str) -> str | None:
         if field in group.rest:
             found = repr(group.rest[field])
     return found
-
-
-MARKED = re.compile(r"(?P<indent> *)(?P<code>config\b.*?) += *(?P<value>.*?)  # -> (?P<fields>.*)")
-
-
-class ResolvedMutator(Mutator):
-    """Changes one thing in a pipeline whose tasks can be imported, so that it
-    stays valid.
-
-    Lines of override files name the fields that they set in a comment.
-    """
-
-    def other(self, value: Any) -> Any:
-        """Return another value that is valid as well."""
-        match value:
-            case str() if value in _OTHER_NAMES:
-                return _OTHER_NAMES[value]
-            case set():
-                return {"flux"} if value != {"flux"} else {"shape"}
-            case list() if value and isinstance(value[0], float):
-                return [*value, value[-1] + 1]
-            case _:
-                return super().other(value)
-
-    def change_field(self) -> Mutation:
-        """Give a field another value; not a parameter's."""
-        return self._change_setting(
-            lambda site: (
-                not site.name.startswith("connections.") and not str(site.value).startswith("parameters.")
-            )
-        )
-
-    def change_added_field(self) -> Mutation:
-        """Set a field that was at its default."""
-        site = self.pick("setting", lambda site: site.task != "combine")
-        width = site.key.start_mark.column if site.key else 0
-        text = insert_line(site.path.read_text(), site.line, " " * width + "fit.order: 17")
-        if "fit.order" in {one.name for one in self.sites if one.task == site.task and one.path == site.path}:
-            raise NoSiteError("fit.order is set")
-        return self.field_mutation(
-            f"{site.task}.fit.order added in {site.path.name}:{site.line}",
-            {site.path: text},
-            Expected("field", site.task, "fit.order", self.place(site.path, site.line)),
-        )
-
-    def change_class(self) -> Mutation:
-        """Give a task a class with the same settings."""
-        site = self.pick("class", lambda site: site.value.endswith("MeasureTask"))
-        same = [one for one in self.sites if one.role == "class" and one.task == site.task]
-        edits = {
-            one.path: replace(one.path.read_text(), one.node, "drift_tasks.MeasureAgainTask") for one in same
-        }
-        places = frozenset[str]().union(*(self.place(one.path, one.line) for one in same))
-        return self.make(
-            f"{site.task} measures again", edits, Expected("class", site.task, "", places, places)
-        )
-
-    def change_added_task(self) -> Mutation:
-        """Declare one task more, that makes other datasets."""
-        site = self.pick("label", self.is_there)
-        lines = (
-            "  mutant:",
-            "    class: drift_tasks.CombineTask",
-            "    config: {connections.summary: mutant}",
-        )
-        text = insert_line(site.path.read_text(), site.line, "\n".join(lines))
-        return self.make(
-            f"mutant added in {site.path.name}:{site.line}",
-            {site.path: text},
-            Expected("task", "mutant", "", self.place(site.path, site.line, site.line + 1)),
-        )
-
-    def change_instrument(self) -> Mutation:
-        """Be of another instrument with the same overrides."""
-        site = self.pick("instrument")
-        text = replace(site.path.read_text(), site.node, "drift_tasks.OtherCam")
-        place = self.place(site.path, site.line)
-        return self.make("instrument", {site.path: text}, Expected("instrument", "", "", place, place))
-
-    def change_contract(self) -> Mutation:
-        """Ask for something else that holds."""
-        site = self.pick("contract")
-        new = f"{site.name} or True"
-        text = replace(site.path.read_text(), site.node, flow(new))
-        place = self.place(site.path, site.line)
-        return self.make(
-            f"contract {new}", {site.path: text}, Expected("contract", "", normal(new), place, place)
-        )
-
-    def change_added_contract(self) -> Mutation:
-        """Ask for something more that holds."""
-        site = self.pick("contract")
-        new = "measure.threshold > -1"
-        text = insert_line(site.path.read_text(), site.line, f"  - {new}")
-        return self.make(
-            f"contract {new} added",
-            {site.path: text},
-            Expected("contract", "", new, self.place(site.path, site.line)),
-        )
-
-    def change_parameter(self) -> Mutation:
-        """Give a parameter another value; its fields follow."""
-        site = self.pick("parameter")
-        text = site.path.read_text()
-        new = flow(self.other(site.value))
-        text = insert_line(remove_entry(text, site.line), site.line, f"  {site.name}: {new}")
-        place = self.place(site.path, site.line)
-        return self.make(
-            f"parameter {site.name} is {new}", {site.path: text}, Expected("parameter", "", site.name, place, place)
-        )
-
-    def change_removed_parameter(self) -> Mutation:
-        """Leave a parameter out that no field has."""
-        site = self.pick("parameter", lambda site: site.name == "unused")
-        return self.make(
-            f"parameter {site.name} removed",
-            {site.path: remove_entry(site.path.read_text(), site.line)},
-            Expected("parameter", "", site.name, was=self.place(site.path, site.line)),
-        )
-
-    def marked(self) -> list[tuple[pathlib.Path, int, str, str, re.Match[str]]]:
-        """Return the lines that name their fields: file, line, task, the rest
-        of the text and what was found in it.
-        """
-        camera = self.tree.path("$DRIFT_TEST_DIR/config/camera/measure.py")
-        found = []
-        for label in ("measure", "measureAgain"):
-            paths = [
-                self.tree.path(name)
-                for group in self.before.tasks[label].config or ()
-                for name in group.file
-            ]
-            # The instrument's are of both tasks, and seen in the one that has no other value.
-            for path in [*paths, *([camera] if label == "measure" else [])]:
-                for line, text in enumerate(path.read_text().splitlines(), 1):
-                    if "hidden" not in text and "both" not in text and (match := MARKED.match(text)):
-                        found.append((path, line, label, text, match))
-        return found
-
-    def change_statement(self) -> Mutation:
-        """Have an override file set a field to another value."""
-        path, line, label, _, match = self.rng.choice(self.marked())
-        operator = "|" if match["code"].endswith("|") else ""
-        code = match["code"].removesuffix("|").rstrip()
-        new = self.other(ast.literal_eval(match["value"]))
-        text = insert_line(
-            remove_lines(path.read_text(), line), line, f"{match['indent']}{code} {operator}= {new!r}"
-        )
-        place = self.place(path, line)
-        fields = sorted(match["fields"].split())
-        return Mutation(
-            f"{label}: {path.name}:{line} {code} {new!r}",
-            {path: text},
-            tuple(Expected("field", label, field, place, place) for field in fields),
-        )
-
-    def change_removed_statement(self) -> Mutation:
-        """Leave a statement out of an override file."""
-        path, line, label, _, match = self.rng.choice(self.marked())
-        fields = sorted(match["fields"].split())
-        return Mutation(
-            f"{label}: {path.name}:{line} removed",
-            {path: remove_lines(path.read_text(), line)},
-            tuple(Expected("field", label, field, was=self.place(path, line)) for field in fields),
-        )
-
-    def change_added_statement(self) -> Mutation:
-        """Have an override file append to a field."""
-        path, line, label, _, _ = self.rng.choice(
-            [one for one in self.marked() if one[0].name == "measure.py" and not one[4]["indent"]]
-        )
-        last = len(path.read_text().splitlines()) + 1
-        field, code = self.rng.choice(
-            [
-                ("connections.dark", "config.connections.dark = 'other_dark'"),
-                ("colors.u", "config.colors['u'] = 0.9"),
-                ("plugins.flux.limit", "config.plugins['flux'].limit = -1.5"),
-                ("fitter.target", "import drift_tasks; config.fitter.retarget(drift_tasks.RobustFitter)"),
-                ("selector.name", "config.selector = 'by_shape'"),
-                ("masks", "config.masks += ['MORE']"),
-                ("name", "config.name = None"),
-            ]
-        )
-        if "camera" in path.parts:
-            raise NoSiteError("camera")
-        return Mutation(
-            f"{label}: {path.name}:{last} {code}",
-            {path: f"{path.read_text()}{code}\n"},
-            (Expected("field", label, field, self.place(path, last)),),
-        )
-
-    def change_plugins(self) -> Mutation:
-        """Choose other plugins; what comes with them follows."""
-        path, line, label, _, match = self.rng.choice(
-            [one for one in self.marked() if one[4]["fields"] == "plugins.names"]
-        )
-        new = self.rng.choice([{"flux"}, {"shape"}, {"size", "shape"}, set()])
-        text = insert_line(remove_lines(path.read_text(), line), line, f"config.plugins.names = {sorted(new)!r}")
-        place = self.place(path, line)
-        return Mutation(
-            f"{label}: {path.name}:{line} plugins are {sorted(new)}",
-            {path: text},
-            () if label == "measureAgain" and new == {"flux"} else (Expected("field", label, "plugins.names", place, place),),
-        )
-
-    def change_block(self) -> Mutation:
-        """Change a line of a python block."""
-        site = self.pick("python")
-        lines = site.path.read_text().splitlines(keepends=True)
-        first = site.node.start_mark.line + 1
-        found = [
-            (number, match)
-            for number in range(first, first + len(site.value.splitlines()))
-            if (match := MARKED.match(lines[number]))
-        ]
-        number, match = self.rng.choice(found)
-        new = self.other(ast.literal_eval(match["value"]))
-        lines[number] = f"{match['indent']}{match['code']} = {new!r}\n"
-        place = self.place(site.path, number + 1)
-        return Mutation(
-            f"{site.task}: {site.path.name}:{number + 1} is {new!r}",
-            {site.path: "".join(lines)},
-            tuple(Expected("field", site.task, one, place, place) for one in sorted(match["fields"].split())),
-        )
-
-    def change_added_block(self) -> Mutation:
-        """Have a python block do more."""
-        site = self.pick("python")
-        text = site.path.read_text()
-        line = site.node.start_mark.line + 2
-        width = _indent(text.splitlines()[line - 1])
-        text = insert_line(text, line, f"{' ' * width}config.fitter.n_new = 1".replace("n_new = 1", "clip += 0.5"))
-        raise NoSiteError(text)
-
-
-_OTHER_NAMES = {
-    "by_flux": "by_size",
-    "by_size": "by_shape",
-    "by_shape": "by_size",
-}

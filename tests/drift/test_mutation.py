@@ -13,16 +13,23 @@ import random
 
 import pytest
 from drift_mutations import Expected, Mutation, Mutator, NoSiteError
-from drift_tree import PRODUCTS, Tree, environment
+from drift_resolved_mutations import FirstLookMutator, SampleMutator
+from drift_tree import PRODUCTS, ROOT, Tree, environment
 from lsst.ra.pipe.drift._compare import compare_snapshots
 from lsst.ra.pipe.drift._difference import Difference
 from lsst.ra.pipe.drift._load import make_snapshot
 from lsst.ra.pipe.drift._snapshot import Level, Snapshot
 
 N_DECLARED = 250
+N_RESOLVED = 210
+N_FIRST_LOOK = 40
 
-KINDS = [name.removeprefix("change_") for name in dir(Mutator) if name.startswith("change_")]
-
+SAMPLE = {"DRIFT_TEST_DIR": ROOT / "tests" / "data" / "drift"}
+SAMPLE_NAME = "$DRIFT_TEST_DIR/pipelines/Leaf.yaml"
+FIRST_LOOK = [
+    "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml",
+    "$RA_PIPE_DIR/pipelines/LATISS/FirstLookBias.yaml",
+]
 DECLARED = [
     "$AP_PIPE_DIR/pipelines/LSSTCam/ApPipe.yaml",
     "$AP_PIPE_DIR/pipelines/LSSTCam/SingleFrame.yaml",
@@ -33,6 +40,12 @@ DECLARED = [
 ]
 
 
+def kinds_of(mutator: type[Mutator]) -> list[str]:
+    """Return what can be changed."""
+    every = [name.removeprefix("change_") for name in dir(mutator) if name.startswith("change_")]
+    return [kind for kind in every if kind in (mutator.kinds or every)]
+
+
 def explain(difference: Difference) -> tuple[str, str, str]:
     """Say which difference it is."""
     return (str(difference.kind), difference.task, difference.name)
@@ -40,8 +53,10 @@ def explain(difference: Difference) -> tuple[str, str, str]:
 
 def assert_reported(differences: tuple[Difference, ...], expected: tuple[Expected, ...]) -> None:
     """Hold the differences against those expected, with their places."""
-    assert [explain(one) for one in differences] == [(one.kind, one.task, one.name) for one in expected]
-    for difference, wanted in zip(differences, expected, strict=True):
+    by_name = {(one.kind, one.task, one.name): one for one in expected}
+    assert sorted(map(explain, differences)) == sorted(by_name)
+    for difference in differences:
+        wanted = by_name[explain(difference)]
         if wanted.places:
             assert str(difference.reference.set_by) in wanted.places
         if wanted.was:
@@ -52,7 +67,7 @@ def assert_reported(differences: tuple[Difference, ...], expected: tuple[Expecte
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """Copies of the products."""
-    return Tree.copy(PRODUCTS, tmp_path_factory.mktemp("products"))
+    return Tree.copy({**PRODUCTS, **SAMPLE}, tmp_path_factory.mktemp("products"))
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +77,53 @@ def originals() -> dict[str, Snapshot]:
         return {name: make_snapshot(name, level=Level.DECLARED) for name in DECLARED}
 
 
-def mutate(tree: Tree, names: list[str], seed: int, *, hidden: bool = False) -> tuple[str, Mutation]:
-    """Change one thing at random, that another file hides or does not hide."""
+def mutate(tree: Tree, mutator: type[Mutator], names: list[str], seed: int) -> tuple[str, Mutation]:
+    """Change one thing at random that is seen; kinds take turns."""
     rng = random.Random(seed)
-    kind = KINDS[seed % len(KINDS)]
-    while True:
+    kinds = kinds_of(mutator)
+    for attempt in range(40 * len(kinds)):
         name = rng.choice(names)
         try:
-            mutation = Mutator(tree, name, rng).mutate(kind)
+            mutation = mutator(tree, name, rng).mutate(kinds[(seed + attempt // 40) % len(kinds)])
         except NoSiteError:
             continue
-        if hidden is not bool(mutation.expected):
+        if mutation.expected:
             return name, mutation
+    raise AssertionError(f"seed {seed}: nothing can be changed")
+
+
+def check(
+    tree: Tree, mutator: type[Mutator], originals: dict[str, Snapshot], level: Level, seed: int
+) -> None:
+    """Change one thing, and hold the differences against those expected."""
+    name, mutation = mutate(tree, mutator, list(originals), seed)
+    check_mutation(tree, originals[name], level, mutation, f"seed {seed}, {name}")
+
+
+def check_mutation(tree: Tree, original: Snapshot, level: Level, mutation: Mutation, what: str) -> None:
+    """Hold the differences that a change makes against those expected."""
+    with tree.changed(mutation.edits):
+        changed = make_snapshot(original.pipeline, level=level)
+    differences = compare_snapshots(changed, original).differences
+    try:
+        assert_reported(differences, mutation.expected)
+    except AssertionError as error:
+        found = "\n".join(f"  {one!r}" for one in differences)
+        raise AssertionError(f"{what}: {mutation.what}\n{error}\n{found}") from None
+
+
+@pytest.fixture(scope="module")
+def sample_original() -> dict[str, Snapshot]:
+    """The tests' own pipeline as it is."""
+    with environment(SAMPLE):
+        return {SAMPLE_NAME: make_snapshot(SAMPLE_NAME, level=Level.RESOLVED)}
+
+
+@pytest.fixture(scope="module")
+def first_look_originals() -> dict[str, Snapshot]:
+    """FirstLook's pipelines as they are."""
+    with environment(PRODUCTS):
+        return {name: make_snapshot(name, level=Level.RESOLVED) for name in FIRST_LOOK}
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -87,11 +137,24 @@ def test_copy_of_the_sources_is_the_same(name: str, tree: Tree, originals: dict[
 
 @pytest.mark.parametrize("seed", range(N_DECLARED))
 def test_change_is_reported(seed: int, tree: Tree, originals: dict[str, Snapshot]) -> None:
-    """At the declared level, the change is reported with its place, and nothing else is."""
-    name, mutation = mutate(tree, DECLARED, seed)
-    with tree.changed(mutation.edits):
-        changed = make_snapshot(name, level=Level.DECLARED)
-    check(seed, name, mutation, compare_snapshots(changed, originals[name]).differences)
+    """Where tasks cannot be imported, a change is reported with its place, and nothing else is."""
+    check(tree, Mutator, originals, Level.DECLARED, seed)
+
+
+@pytest.mark.parametrize("seed", range(N_RESOLVED))
+def test_change_of_resolved_pipeline_is_reported(
+    seed: int, tree: Tree, sample_original: dict[str, Snapshot]
+) -> None:
+    """Where tasks can be imported, a change is reported with its place, and nothing else is."""
+    check(tree, SampleMutator, sample_original, Level.RESOLVED, seed)
+
+
+@pytest.mark.parametrize("seed", range(N_FIRST_LOOK))
+def test_change_of_first_look_is_reported(
+    seed: int, tree: Tree, first_look_originals: dict[str, Snapshot]
+) -> None:
+    """So is one in the pipelines of FirstLook."""
+    check(tree, FirstLookMutator, first_look_originals, Level.RESOLVED, seed)
 
 
 @pytest.mark.parametrize("kind", ["field", "connection", "class", "removed_statement"])
@@ -99,23 +162,12 @@ def test_hidden_change_is_not_reported(kind: str, tree: Tree, originals: dict[st
     """What another file sets anew, or no import asks for, makes no difference."""
     n_hidden = 0
     for seed in range(60):
+        name = random.Random(seed).choice(DECLARED)
         try:
-            name = random.Random(seed).choice(DECLARED)
             mutation = Mutator(tree, name, random.Random(seed)).mutate(kind)
         except NoSiteError:
             continue
         if not mutation.expected:
             n_hidden += 1
-            with tree.changed(mutation.edits):
-                changed = make_snapshot(name, level=Level.DECLARED)
-            check(seed, name, mutation, compare_snapshots(changed, originals[name]).differences)
+            check_mutation(tree, originals[name], Level.DECLARED, mutation, f"seed {seed}, {name}")
     assert n_hidden
-
-
-def check(seed: int, name: str, mutation: Mutation, differences: tuple[Difference, ...]) -> None:
-    """Hold the differences that are found against those expected."""
-    try:
-        assert_reported(differences, mutation.expected)
-    except AssertionError as error:
-        found = "\n".join(f"  {one!r}" for one in differences)
-        raise AssertionError(f"seed {seed}, {name}: {mutation.what}\n{error}\n{found}") from None

@@ -1,0 +1,2 @@
+# Loaded by measure.py.
+config.name = "nested"  # -> name

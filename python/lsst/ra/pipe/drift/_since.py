@@ -117,6 +117,7 @@ def trace_changes(
                 difference,
                 differs.get(_new_key(difference)),
                 _find_override(difference, theirs, reference),
+                _lacks(theirs, difference),
                 _find_entries(difference, policy, before, after),
             )
             for difference in changed.differences
@@ -128,12 +129,15 @@ def _trace_change(
     difference: Difference,
     now: Difference | None,
     override: Origin | None,
+    lacks: bool,
     entries: tuple[PolicyEntry, ...],
 ) -> Change:
-    """Tell what of a change reaches the candidate, given how that differs now
-    and what of it sets the same.
+    """Tell what of a change reaches the candidate, given how that differs now,
+    what of it sets the same, and whether it has no such thing at all.
     """
-    if now is None:
+    if now is None and lacks:
+        reach = Reach.MISSING
+    elif now is None:
         reach = Reach.REPEATED if override else Reach.INHERITED
     elif _is_carried(difference, now.candidate.value):
         reach = Reach.INHERITED
@@ -147,6 +151,31 @@ def _trace_change(
         set_by=str(place) if place and reach is not Reach.INHERITED else "",
         entries=entries,
     )
+
+
+def _lacks(candidate: Snapshot, difference: Difference) -> bool:
+    """Tell whether the candidate has nothing of the kind, which is no
+    difference where it follows from another one: it has not the task, or not
+    chosen the plugin.
+    """
+    if difference.candidate.is_absent:
+        return False
+    kind, label, name = _new_key(difference)
+    task = candidate.tasks.get(label)
+    match kind:
+        case DifferenceKind.FIELD:
+            return task is None or name not in task.config
+        case DifferenceKind.SUBSET:
+            return name not in candidate.subsets
+        case DifferenceKind.STEP:
+            return "steps" not in candidate.omits and name not in candidate.steps
+        case DifferenceKind.CONTRACT:
+            known = {one.contract for one in candidate.contracts}
+            return "contracts" not in candidate.omits and name not in known
+        case DifferenceKind.PARAMETER | DifferenceKind.INSTRUMENT:
+            return False
+        case _:
+            return task is None
 
 
 def _is_carried(difference: Difference, candidate: JsonValue) -> bool:

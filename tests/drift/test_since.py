@@ -1,0 +1,424 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""What a reference changed, and what of that reaches who builds on it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import pytest
+from drift_tree import PRODUCTS, ROOT, Tree, environment
+from lsst.ra.pipe.drift import (
+    Change,
+    ChangeReport,
+    DriftError,
+    Level,
+    Policy,
+    Reach,
+    Snapshot,
+    load_policy,
+    load_snapshot,
+    make_snapshot,
+    trace_changes,
+)
+
+SINGLE_FRAME = "$AP_PIPE_DIR/pipelines/LSSTCam/SingleFrame.yaml"
+AP_PIPE = "$AP_PIPE_DIR/pipelines/_ingredients/ApPipe.yaml"
+RAPID = "$RA_PIPE_DIR/pipelines/LSSTCam/RapidAnalysis.yaml"
+PROPAGATED = "$RA_PIPE_DIR/config/rapid/propagated/calibrateImage.py"
+OVERRIDES = "$RA_PIPE_DIR/config/rapid/calibrateImage.py"
+
+INGREDIENTS = "$DRIFT_TEST_DIR/pipelines/Ingredients.yaml"
+LEAF = "$DRIFT_TEST_DIR/pipelines/Leaf.yaml"
+MEASURE = "$DRIFT_TEST_DIR/config/measure.py"
+
+
+@pytest.fixture
+def tree(tmp_path: pathlib.Path) -> Iterator[Tree]:
+    """Copies of the products and of the sample pipelines, which are set up."""
+    homes = {**PRODUCTS, "DRIFT_TEST_DIR": ROOT / "tests" / "data" / "drift"}
+    tree = Tree.copy(homes, tmp_path)
+    with environment(tree.homes):
+        yield tree
+
+
+def edit(tree: Tree, name: str, old: str, new: str) -> None:
+    """Replace text that occurs once in a file."""
+    path = tree.path(name)
+    text = path.read_text()
+    assert text.count(old) == 1, (name, old)
+    path.write_text(text.replace(old, new))
+
+
+def place(tree: Tree, name: str, text: str) -> str:
+    """Return file and line of a text that occurs once."""
+    lines = tree.path(name).read_text().splitlines()
+    [number] = [i for i, line in enumerate(lines, 1) if text in line]
+    return f"{name}:{number}"
+
+
+def reaches(report: ChangeReport) -> Mapping[str, str]:
+    """Return what changed, and what of it arrives."""
+    return {one.difference.subject: str(one.reach) for one in report.changes}
+
+
+def policy_of(name: str) -> Policy:
+    """Load a policy as shipped."""
+    return load_policy(f"$RA_PIPE_DIR/config/drift/{name}.yaml")
+
+
+# Only what files say is known: Rapid Analysis, and Alert Production that changes.
+
+LIMIT = 'config.star_selector["science"].signalToNoise.minimum = 12.5\n'
+
+DECLARED = {
+    "field": (("max_footprints: 640", "max_footprints: 641"), "calibrateImage.downsample_max_footprints"),
+    "connection": (("stars: single_visit_star_un", "stars: single_un"), "calibrateImage.connections.stars"),
+    "python": (("= 12.5", "= 13"), "calibrateImage.star_selector.science.signalToNoise.minimum"),
+    "block": (
+        ('("base_SdssShape", "base_Variance")', '("base_SdssShape", "base_Jacobian")'),
+        "block calibrateImage.for plugin in ('base_SdssShape', 'base_Variance'):\n"
+        "    config.star_measurement.plugins.names.discard(plugin)",
+    ),
+    "parameter": (("release_id: 7", "release_id: 8"), "parameter release_id"),
+    "plugins added": (
+        (LIMIT, LIMIT + '        config.star_measurement.plugins.names |= {"base_Jacobian"}\n'),
+        "calibrateImage.star_measurement.plugins.names",
+    ),
+    "setting removed": (
+        ("      downsample_max_footprints: 640\n", ""),
+        "calibrateImage.downsample_max_footprints",
+    ),
+    "class": (("CalibrateImageTask", "CalibrateImageAgainTask"), "class calibrateImage"),
+}
+"""Changes of AP that Rapid Analysis has by its import; its own class must follow."""
+
+
+@pytest.mark.parametrize(("change", "subject"), DECLARED.values(), ids=DECLARED)
+def test_change_is_inherited(change: tuple[str, str], subject: str, tree: Tree) -> None:
+    """Rapid Analysis says nothing of it, and has it."""
+    old = load_snapshot(SINGLE_FRAME)
+    edit(tree, AP_PIPE, *change)
+    if subject.startswith("class"):
+        edit(tree, RAPID, *change)
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID), policy_of("RapidAnalysis"))
+    assert reaches(report) == {subject: "inherited"}
+    assert report.exit_code == 0
+    assert report.level is Level.DECLARED
+    assert report.changes[0].set_by == ""
+
+
+SUBSET = """\
+subsets:
+  apPipeSingleFrame:
+    subset: [isr, calibrateImage, analyzePreliminarySummaryStats]"""
+
+ADDED_TASK = (SUBSET, f"  addedTask: lsst.pipe.tasks.added.AddedTask\n{SUBSET[:-1]}, addedTask]")
+"""A task more, in the subset that SingleFrame takes of ApPipe."""
+
+
+def test_added_task_is_inherited(tree: Tree) -> None:
+    """It is there; the subset of AP that has it is AP's."""
+    old = load_snapshot(SINGLE_FRAME)
+    before = (
+        "subsets:\n  apPipeSingleFrame:\n    subset: [isr, calibrateImage, analyzePreliminarySummaryStats]"
+    )
+    edit(tree, AP_PIPE, before, ADDED_TASK)
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID))
+    assert reaches(report) == {"task addedTask": "inherited"}
+
+
+def test_added_task_is_missing_where_labels_are_included(tree: Tree) -> None:
+    """RapidAnalysisIsr takes ISR only; what changes elsewhere never gets there."""
+    old = load_snapshot(SINGLE_FRAME)
+    before = (
+        "subsets:\n  apPipeSingleFrame:\n    subset: [isr, calibrateImage, analyzePreliminarySummaryStats]"
+    )
+    edit(tree, AP_PIPE, before, ADDED_TASK)
+    edit(tree, AP_PIPE, "max_footprints: 640", "max_footprints: 641")
+    isr_only = load_snapshot("$RA_PIPE_DIR/pipelines/LSSTCam/RapidAnalysisIsr.yaml")
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), isr_only)
+    assert reaches(report) == {
+        "task addedTask": "missing",
+        "calibrateImage.downsample_max_footprints": "missing",
+    }
+    assert report.exit_code == 1
+
+
+def test_repeated_change_names_the_override(tree: Tree) -> None:
+    """Alert Production took what was offered; the override is not needed any more."""
+    old = load_snapshot(SINGLE_FRAME)
+    edit(tree, AP_PIPE, "max_footprints: 640", "max_footprints: 640\n      astrometry.maxIter: 2")
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID), policy_of("RapidAnalysis"))
+    assert reaches(report) == {"calibrateImage.astrometry.maxIter": "repeated"}
+    [change] = report.changes
+    assert change.set_by == place(tree, PROPAGATED, "config.astrometry.maxIter")
+    assert change.candidate is None
+    assert [entry.names for entry in change.entries] == [("astrometry.maxIter",)]
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "file", "entries"),
+    [
+        (
+            ("max_footprints: 640", "max_footprints: 640\n      astrometry.maxIter: 5"),
+            "astrometry.maxIter",
+            PROPAGATED,
+            [("astrometry.maxIter",)],
+        ),
+        (
+            ("do_downsample_footprints: true", "do_downsample_footprints: false"),
+            "do_downsample_footprints",
+            OVERRIDES,
+            [],
+        ),
+    ],
+)
+def test_shadowed_change_names_the_override(
+    change: tuple[str, str], field: str, file: str, entries: list[tuple[str, ...]], tree: Tree
+) -> None:
+    """The change never reaches Rapid Analysis, whether or not it differed before."""
+    old = load_snapshot(SINGLE_FRAME)
+    edit(tree, AP_PIPE, *change)
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID), policy_of("RapidAnalysis"))
+    assert reaches(report) == {f"calibrateImage.{field}": "shadowed"}
+    [one] = report.changes
+    assert one.set_by == place(tree, file, f"config.{field}")
+    assert str(one.difference.candidate.set_by).startswith(f"{AP_PIPE}:")
+    assert [entry.names for entry in one.entries] == entries
+    assert report.exit_code == 1
+
+
+def test_new_class_is_shadowed_by_a_pipeline_that_names_the_old_one(tree: Tree) -> None:
+    """A pipeline that sets fields of a task has to name its class, too."""
+    old = load_snapshot(SINGLE_FRAME)
+    edit(tree, AP_PIPE, "CalibrateImageTask", "CalibrateImageAgainTask")
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID))
+    assert reaches(report) == {"class calibrateImage": "shadowed"}
+    assert report.changes[0].set_by == place(tree, RAPID, "CalibrateImageTask")
+
+
+def test_selection_that_the_candidate_undoes_is_shadowed(tree: Tree) -> None:
+    """A plugin that AP adds and Rapid Analysis assigns away."""
+    old = load_snapshot(SINGLE_FRAME)
+    more = 'config.star_measurement.plugins.names |= {"base_Jacobian"}\n'
+    edit(tree, AP_PIPE, LIMIT, f"{LIMIT}        {more}")
+    path = tree.path(OVERRIDES)
+    path.write_text(path.read_text() + 'config.star_measurement.plugins.names = ["base_FPPosition"]\n')
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID))
+    assert reaches(report) == {"calibrateImage.star_measurement.plugins.names": "shadowed"}
+
+
+def test_renamed_label_is_missing_where_the_old_one_is_kept(tree: Tree, tmp_path: pathlib.Path) -> None:
+    """A copy of the pipeline as it was has another label, not the new one."""
+    candidate = tmp_path / "Copy.yaml"
+    candidate.write_text("description: A copy.\ntasks: {old: not.there.Task}\n")
+    reference = tmp_path / "Reference.yaml"
+    reference.write_text("description: Reference.\ntasks: {old: not.there.Task}\n")
+    old = load_snapshot(str(reference))
+    reference.write_text("description: Reference.\ntasks: {new: not.there.Task}\n")
+    report = trace_changes(old, load_snapshot(str(reference)), load_snapshot(str(candidate)))
+    assert reaches(report) == {"task old": "shadowed"}
+    same = trace_changes(old, load_snapshot(str(reference)), load_snapshot(str(reference)))
+    assert reaches(same) == {"task old": "inherited"}
+
+
+@pytest.mark.parametrize(
+    ("section", "was", "now"),
+    [
+        ("contracts", "[one.a == 1]", "[one.a == 2]"),
+        ("subsets", "{few: {subset: [one]}}", "{some: {subset: [one]}}"),
+    ],
+)
+def test_text_that_the_candidate_keeps_is_shadowed(
+    section: str, was: str, now: str, tmp_path: pathlib.Path
+) -> None:
+    """Contracts and subsets have no name but the one that changes."""
+    head = "description: A pipeline.\ntasks: {one: not.there.Task}\n"
+    path, copy = tmp_path / "Reference.yaml", tmp_path / "Copy.yaml"
+    for file in (path, copy):
+        file.write_text(f"{head}{section}: {was}\n")
+    old = load_snapshot(str(path))
+    path.write_text(f"{head}{section}: {now}\n")
+    new = load_snapshot(str(path))
+    assert [one.reach for one in trace_changes(old, new, new).changes] == [Reach.INHERITED]
+    kept = trace_changes(old, new, load_snapshot(str(copy)))
+    assert [one.reach for one in kept.changes] == [Reach.SHADOWED]
+
+
+def test_entry_that_a_change_touches_is_named(tree: Tree) -> None:
+    """Also one whose difference is gone since."""
+    old = load_snapshot(SINGLE_FRAME)
+    edit(tree, AP_PIPE, "max_footprints: 640", "max_footprints: 640\n      useButlerCamera: true")
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID), policy_of("RapidAnalysis"))
+    [change] = report.changes
+    assert [entry.names for entry in change.entries] == [("useButlerCamera",)]
+    assert str(change.entries[0].place).startswith("$RA_PIPE_DIR/config/drift/RapidAnalysis.yaml:")
+
+
+def test_nothing_changed(tree: Tree) -> None:
+    """Differences between reference and candidate are no changes."""
+    report = trace_changes(load_snapshot(SINGLE_FRAME), load_snapshot(SINGLE_FRAME), load_snapshot(RAPID))
+    assert report.changes == ()
+    assert report.exit_code == 0
+
+
+def test_old_snapshot_is_stale_by_intent(tree: Tree, tmp_path: pathlib.Path) -> None:
+    """A snapshot of files that changed is refused, but as what was."""
+    path = tmp_path / "old.json"
+    path.write_text(make_snapshot(SINGLE_FRAME).to_json())
+    edit(tree, AP_PIPE, "max_footprints: 640", "max_footprints: 641")
+    with pytest.raises(DriftError, match="stale"):
+        load_snapshot(str(path))
+    old = load_snapshot(str(path), may_be_stale=True)
+    report = trace_changes(old, load_snapshot(SINGLE_FRAME), load_snapshot(RAPID))
+    assert reaches(report) == {"calibrateImage.downsample_max_footprints": "inherited"}
+
+
+# All fields are known: the samples, of which one pipeline imports the other.
+
+LATE = "  late: {class: drift_tasks.CombineTask, config: {connections.summary: late}}"
+
+RESOLVED = {
+    "field": ({"threshold: 6.5": "threshold: 7.5"}, {"measure.threshold": "inherited"}),
+    "block": (
+        {"config.colors[key] = 0.3": "config.colors[key] = 0.7"},
+        {"measure.colors.g": "inherited", "measure.colors.r": "inherited"},
+    ),
+    "set to the same": ({"config.fit.clip = 2.5": "config.fit.clip = 1.5"}, {"measure.fit.clip": "repeated"}),
+    "set to another": ({'"in the block"': '"changed"'}, {"measure.name": "shadowed"}),
+    "plugin that is added by both": (
+        {'config.name = "in': 'config.plugins.names |= {"shape"}; config.name = "in'},
+        {"measure.plugins.names": "repeated"},
+    ),
+    "plugin that is removed by one": (
+        {'config.name = "in': 'config.plugins.names -= {"size"}; config.name = "in'},
+        {"measure.plugins.names": "inherited"},
+    ),
+    "field of a plugin": (
+        {'config.name = "in': 'config.plugins["flux"].limit = 3.0; config.name = "in'},
+        {"measure.plugins.flux.limit": "shadowed"},
+    ),
+    "field of a plugin that is not chosen": (
+        {'config.name = "in': 'config.selector["by_shape"].n_iterations = 3; config.name = "in'},
+        {"measure.selector.by_shape.n_iterations": "inherited"},
+    ),
+    "parameter": ({"release: 7": "release: 8"}, {"parameter release": "inherited"}),
+    "task": (
+        {
+            "subsets:\n": "  late: {class: drift_tasks.CombineTask, config: {connections.summary: late}}\nsubsets:\n"
+        },
+        {"task late": "inherited"},
+    ),
+    "contract": (
+        {"  - measure.threshold != combine.n_least": "  - measure.threshold < 50"},
+        {"contract measure.threshold != combine.n_least": "inherited"},
+    ),
+    "switch": (
+        {"do_dark: false": "do_dark: true"},
+        {"measureAgain.do_dark": "inherited", "connection measureAgain.dark": "inherited"},
+    ),
+    "class": (
+        {
+            "measureAgain:\n    class: drift_tasks.MeasureTask": "measureAgain:\n    class: drift_tasks.MeasureAgainTask"
+        },
+        {"class measureAgain": "inherited"},
+    ),
+}
+"""Changes of the reference, and what of them reaches the pipeline that imports it."""
+
+
+def trace_resolved(tree: Tree, edits: Mapping[str, str], candidate: str = LEAF) -> ChangeReport:
+    """Change the samples; trace that at the resolved level."""
+    old = load_snapshot(INGREDIENTS, level=Level.RESOLVED)
+    for before, after in edits.items():
+        edit(tree, INGREDIENTS, before, after)
+    report = trace_changes(
+        old, load_snapshot(INGREDIENTS, level=Level.RESOLVED), load_snapshot(candidate, level=Level.RESOLVED)
+    )
+    assert report.level is Level.RESOLVED
+    return report
+
+
+@pytest.mark.parametrize(("edits", "expected"), RESOLVED.values(), ids=RESOLVED)
+def test_resolved_change_reaches(edits: dict[str, str], expected: dict[str, str], tree: Tree) -> None:
+    """What is told is what the import and the overrides do to it."""
+    report = trace_resolved(tree, edits)
+    assert reaches(report) == expected
+    assert report.exit_code == int(not {"shadowed", "missing"}.isdisjoint(expected.values()))
+
+
+def test_resolved_override_is_named_with_its_line(tree: Tree) -> None:
+    """Also in a file that another one loads."""
+    report = trace_resolved(
+        tree, {'"in the block"': '"changed"', "config.fit.clip = 2.5": "config.fit.clip = 1.5"}
+    )
+    places = {one.difference.name: one.set_by for one in report.changes}
+    assert places == {
+        "name": place(tree, "$DRIFT_TEST_DIR/config/nested.py", "config.name"),
+        "fit.clip": place(tree, MEASURE, "config.fit.clip"),
+    }
+
+
+@pytest.mark.parametrize(("value", "reach"), [(8, "repeated"), (9, "shadowed")])
+def test_parameter_of_the_candidate(value: int, reach: str, tree: Tree) -> None:
+    """A parameter that the candidate sets as well."""
+    path = tree.path(LEAF)
+    path.write_text(path.read_text() + f"parameters: {{release: {value}}}\n")
+    report = trace_resolved(tree, {"release: 7": "release: 8"})
+    assert reaches(report) == {"parameter release": reach}
+    assert report.changes[0].set_by == place(tree, LEAF, "parameters:")
+
+
+# FirstLook inherits by files that are made of a snapshot.
+
+
+def edit_fact(snapshot: str, path: pathlib.Path, field: str, value: object) -> Snapshot:
+    """Write a copy of a snapshot with another value of a field of ISR."""
+    content = json.loads(pathlib.Path(snapshot).read_text())
+    setting = content["tasks"]["isr"]["config"][field]
+    assert setting["value"] != value
+    setting["value"] = value
+    path.write_text(json.dumps(content))
+    return load_snapshot(f"{path}#isr")
+
+
+def trace_first_look(tmp_path: pathlib.Path, field: str, value: object) -> Change:
+    """Have Alert Production change a field of ISR for LSSTCam."""
+    now = str(ROOT / "config" / "snapshots" / "LSSTCam" / "SingleFrame.json")
+    new = edit_fact(now, tmp_path / "new.json", field, value)
+    candidate = load_snapshot("$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml#isr")
+    report = trace_changes(load_snapshot(f"{now}#isr"), new, candidate, policy_of("FirstLook"))
+    assert report.level is Level.RESOLVED
+    [change] = report.changes
+    assert change.difference.name == field
+    return change
+
+
+def test_generated_override_shadows_a_new_value(tmp_path: pathlib.Path, tree: Tree) -> None:
+    """The file says the old value until it is made again."""
+    change = trace_first_look(tmp_path, "crosstalk.minPixelToMask", 45.0)
+    assert change.reach is Reach.SHADOWED
+    assert change.set_by == place(tree, "$RA_PIPE_DIR/config/LSSTCam/isr.py", "crosstalk.minPixelToMask")
+    assert change.candidate is not None
+    assert change.candidate.candidate.value == change.difference.reference.value == 1.0
+
+
+def test_new_value_of_a_default_is_missing(tmp_path: pathlib.Path, tree: Tree) -> None:
+    """No file of FirstLook says anything of it."""
+    change = trace_first_look(tmp_path, "doFlat", False)
+    assert change.reach is Reach.MISSING
+
+
+def test_value_that_rapid_analysis_has_already_is_repeated(tmp_path: pathlib.Path, tree: Tree) -> None:
+    """Alert Production follows; the override and its entry of the policy can go."""
+    change = trace_first_look(tmp_path, "doCorrectGains", False)
+    assert change.reach is Reach.REPEATED
+    assert change.set_by == place(tree, "$RA_PIPE_DIR/config/rapid/isr.py", "config.doCorrectGains")
+    assert [entry.names for entry in change.entries] == [("doCorrectGains",)]

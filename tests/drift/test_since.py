@@ -318,7 +318,7 @@ RESOLVED = {
     ),
     "class": (
         {
-            "measureAgain:\n    class: drift_tasks.": "measureAgain:\n    class: drift_tasks.MeasureAgainTask  # "
+            "Task\n    config:\n      connections.image": "AgainTask\n    config:\n      connections.image",
         },
         {"class measureAgain": "inherited"},
     ),

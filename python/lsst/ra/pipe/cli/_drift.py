@@ -16,9 +16,11 @@ from rich.console import Console, RenderableType
 
 from lsst.ra.pipe.drift import (
     ChangeReport,
+    Comparison,
     DriftError,
     Level,
     Policy,
+    PolicyPair,
     ReportFormat,
     Verdict,
     check_proposal,
@@ -122,15 +124,26 @@ def _judge(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> list[
     """Compare, and hold the differences against the policies."""
     verdicts = []
     for policy in _load_policies(policies):
-        pairs = [pair] if pair else [(one.reference, one.candidate) for one in policy.compare]
-        if not pairs:
+        if pair:
+            comparisons = [_compare(pair, level)]
+        elif policy.compare:
+            comparisons = [_compare_of_policy(one, level) for one in policy.compare]
+        else:
             raise DriftError(f"{policy.file}:1: this policy names no pipelines to compare; name two.")
-        comparisons = [
-            compare_snapshots(load_snapshot(one, level=level), load_snapshot(other, level=level))
-            for one, other in pairs
-        ]
         verdicts.append(judge(comparisons, policy, today=datetime.date.today()))
     return verdicts
+
+
+def _compare(pair: tuple[str, str], level: Level | None) -> Comparison:
+    return compare_snapshots(*(load_snapshot(one, level=level) for one in pair))
+
+
+def _compare_of_policy(pair: PolicyPair, level: Level | None) -> Comparison:
+    """Compare what a policy names; an error says where it does."""
+    try:
+        return _compare((pair.reference, pair.candidate), level)
+    except DriftError as error:
+        raise DriftError(f"{error}\nThis was to be compared by {pair.place}.") from error
 
 
 def _one_pair(pair: _Pair, policies: tuple[str, ...], option: str) -> tuple[tuple[str, str], Policy]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Set
 
 from ._difference import Difference, DifferenceKind, Side
 from ._snapshot import Block, Connection, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
-from ._values import JsonValue, make_class_value, same_class, same_value
+from ._values import JsonValue, make_class_value, same_class, same_value, work_out_edits
 
 SIMILAR = 0.6
 """Least similarity of two texts of which one was made of the other, as
@@ -94,7 +94,8 @@ class _Pair:
                 continue
             mine, theirs = self.one.config.get(name), self.other.config.get(name)
             if mine and theirs:
-                if same_value(mine.value, theirs.value) or self._follows_from_parameter(mine, theirs):
+                values = [work_out_edits(side.value, name) for side in (mine, theirs)]
+                if same_value(*values) or self._follows_from_parameter(mine, theirs):
                     continue
             elif self._follows_from_choice(name, mine or theirs):
                 continue

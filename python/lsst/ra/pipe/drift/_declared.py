@@ -17,6 +17,7 @@ from typing import Any
 
 from lsst.pipe.base.pipelineIR import ConfigIR, PipelineIR, TaskIR
 
+from ._errors import DriftError
 from ._snapshot import (
     Block,
     Contract,
@@ -35,7 +36,7 @@ from ._statements import Assignment, Edit, FieldPath, Include, Other, Statement,
 from ._values import JsonValue, encode_value, sort_key
 
 _MAX_INCLUDES = 20
-"""Override files that may load each other."""
+"""Override files that may load one another in a row."""
 
 
 def declare_pipeline(source: PipelineSource, *, reason: str = "") -> Snapshot:
@@ -203,11 +204,20 @@ class _Declaration:
         """Apply a statement of code."""
         origin = Origin(kind=kind, file=file, line=statement.line)
         match statement:
+            case Assignment(field=field, value={"$expression": code}) if parameter := find_parameter(
+                code, self._parameters
+            ):
+                value = self._parameters[parameter].value
+                self._set(field, encode_value(parse_value(value)), origin, parameter)
             case Assignment(field=field, value=value):
                 self._set(field, value, origin)
             case Edit(field=field, verb=verb, values=values):
                 self._edit(field, verb, list(values), origin)
-            case Include(location=location) if depth < _MAX_INCLUDES:
+            case Include(location=location):
+                if depth >= _MAX_INCLUDES:
+                    raise DriftError(
+                        f"{origin}: these override files load each other without end: {location}."
+                    )
                 if location.startswith("."):
                     location = posixpath.normpath(posixpath.join(posixpath.dirname(file), location))
                 self._apply_file(location, at=origin, depth=depth + 1)

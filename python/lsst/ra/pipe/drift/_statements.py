@@ -24,13 +24,14 @@ __all__ = (
 )
 
 import ast
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from ._errors import DriftError
-from ._values import JsonValue, encode_value, make_expression
+from ._values import JsonValue, encode_value, make_expression, sort_key
 
 _EDITS = {
     "add": "add",
@@ -196,8 +197,12 @@ def _make_edit(
     value = _constant_of(arguments[0])
     if value is None:
         return None
+    if isinstance(value, dict):
+        return None
     values = value if isinstance(value, list | tuple | set | frozenset) and not one_value else [value]
-    encoded = encode_value(set(values))["$set"] if verb == "add" else [encode_value(v) for v in values]
+    encoded = [encode_value(one) for one in values]
+    if verb == "add" or isinstance(values, set | frozenset):
+        encoded = list({sort_key(one): one for one in sorted(encoded, key=sort_key)}.values())
     return Edit(line, path, verb, tuple(encoded))
 
 
@@ -230,7 +235,9 @@ def _constant_of(node: ast.expr) -> Any:
     """Return the value of an expression that needs no variable, or `None`."""
     match node:
         case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(str(text))]):
-            return float(text)
+            with contextlib.suppress(ValueError):
+                return float(text)
+            return None
         case ast.Attribute(value=ast.Name(id="math" | "np" | "numpy"), attr="nan" | "inf" as name):
             return getattr(math, name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):

@@ -18,6 +18,7 @@ __all__ = (
     "same_class",
     "same_value",
     "sort_key",
+    "work_out_edits",
 )
 
 import json
@@ -193,6 +194,37 @@ def _same_members(members: list[JsonValue], other: JsonValue) -> bool:
     return all(any(same_value(one, another) for another in others) for one in members) and all(
         any(same_value(one, another) for another in members) for one in others
     )
+
+
+def work_out_edits(value: JsonValue, field: str) -> JsonValue:
+    """Work out what edits make of a value that is known.
+
+    Parameters
+    ----------
+    value
+        Encoded value; of a field that is edited, ``{"$edits": ...}``.
+    field
+        Dotted name of the field: what is chosen of a registry has no order.
+
+    Returns
+    -------
+    value
+        List or set, where what is edited is known; else the value itself.
+    """
+    match value:
+        case {"$base": list(members) | {"$set": list(members)} as base, "$edits": edits}:
+            is_set = isinstance(base, dict) or field.endswith(".names")
+            for verb, changes in edits:
+                if verb == "remove":
+                    members = [one for one in members if one not in changes]
+                else:
+                    members = [*members, *changes]
+                    is_set = is_set or verb == "add"
+            return {"$set": members} if is_set else members
+        case list() if field.endswith(".names"):
+            return {"$set": value}
+        case _:
+            return value
 
 
 def sort_key(value: JsonValue) -> str:

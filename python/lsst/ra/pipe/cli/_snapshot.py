@@ -55,7 +55,9 @@ def snapshot(*, pipeline: str, output: str | None, level: str | None, task_class
     if output is None:
         click.echo(text, nl=False)
     reason = f": {found.reason}" if found.reason else ""
-    click.echo(f"{output or pipeline}: {len(found.tasks)} tasks at the {found.level} level{reason}", err=True)
+    n_tasks = len(found.tasks)
+    tasks = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"
+    click.echo(f"{output or pipeline}: {tasks} at the {found.level} level{reason}", err=True)
 
 
 _TITLE = """\

@@ -216,7 +216,7 @@ class _Declaration:
             case Include(location=location):
                 if depth >= _MAX_INCLUDES:
                     raise DriftError(
-                        f"{origin}: these override files load each other without end: {location}."
+                        f"{origin}: these override files load each other without end: {location}"
                     )
                 if location.startswith("."):
                     location = posixpath.normpath(posixpath.join(posixpath.dirname(file), location))

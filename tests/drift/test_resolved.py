@@ -158,6 +158,22 @@ def test_two_ways_to_one_value_are_no_difference(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
+    "config", ["fit.order: parameters.order", FILE, "python: config.fit.order = parameters.order"]
+)
+def test_field_of_a_parameter_follows_it(home: Home, config: str) -> None:
+    """A parameter that differs is one difference, whoever gives it to a field."""
+    snapshots = []
+    for order in (3, 4):
+        home.measure(config, o_py="config.fit.order = parameters.order")
+        text = (home.path / "p.yaml").read_text()
+        home.write({"p.yaml": f"{text}parameters:\n  order: {order}\n"})
+        snapshots.append(home.resolve())
+    assert [one.tasks["m"].config["fit.order"].value for one in snapshots] == [3, 4]
+    found = compare_snapshots(*snapshots).differences
+    assert [(str(one.kind), one.task, one.name) for one in found] == [("parameter", "", "order")]
+
+
+@pytest.mark.parametrize(
     ("config", "files", "begins", "says"),
     [
         (

@@ -81,7 +81,7 @@ def resolve_pipeline(source: PipelineSource, declared: Snapshot) -> Snapshot:
     for label, task in source.ir.tasks.items():
         overrides = _Overrides(source, classes[label], instrument)
         config = overrides.apply(task.config or [])
-        configs[label] = overrides.settings
+        configs[label] = _add_parameters(overrides.settings, declared.tasks[label].config)
         _add_task(graph, label, classes[label], config, declared.tasks[label].declared_by)
     _check_contracts(declared, {label: node.config for label, node in graph.tasks.items()})
     tasks = {
@@ -129,6 +129,18 @@ def _import_instrument(declared: Snapshot) -> Instrument | None:
         declared.instrument, Origin(kind=OriginKind.PIPELINE, file=declared.pipeline, line=1)
     )()
     return instrument
+
+
+def _add_parameters(settings: Mapping[str, Setting], said: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    """Add the parameters that override code gives to fields, where the last
+    word is the same at both levels; pex_config only sees their values.
+    """
+    return {
+        name: setting.model_copy(update={"parameter": said[name].parameter})
+        if name in said and said[name].parameter and said[name].set_by == setting.set_by
+        else setting
+        for name, setting in settings.items()
+    }
 
 
 def _add_task(

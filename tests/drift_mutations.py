@@ -112,7 +112,7 @@ class Mutator:
         with self.tree.changed(edits):
             try:
                 after = PipelineIR.from_uri(str(self.tree.path(self.pipeline)))
-            except ValueError as error:
+            except (ValueError, AttributeError) as error:
                 raise NoSiteError(f"{what}: this is no pipeline") from error
         visible = state_of(after) != state_of(self.before)
         return Mutation(what, edits, expected if visible else ())

@@ -150,7 +150,7 @@ def _add_task(
     try:
         graph.add_task(label, task_class, config)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DriftError(f"{at}: the configuration of {label} is not valid: {error}") from error
+        raise DriftError(f"{at}: the configuration of {label} is not valid: {_say(error)}") from error
 
 
 def _check_contracts(declared: Snapshot, configs: Mapping[str, Config]) -> None:
@@ -349,7 +349,7 @@ class _Overrides:
 
     def _blame(self, error: Exception) -> DriftError:
         """Say which override failed, and on which line."""
-        stage = self._stages[self._n_done]
+        stage = self._stages[min(self._n_done, len(self._stages) - 1)]
         origin = stage.origin
         frames = traceback.extract_tb(error.__traceback__)
         code = _find_code((frame.name, frame.filename, frame.lineno) for frame in frames)
@@ -359,9 +359,12 @@ class _Overrides:
             origin = _locate(origin, code)
         if stage.by_field:
             origin = self._value_at
-        return DriftError(
-            f"{origin}: this override fails: {type(error).__name__}: {' '.join(str(error).split())}"
-        )
+        return DriftError(f"{origin}: this override fails: {type(error).__name__}: {_say(error)}")
+
+
+def _say(error: Exception) -> str:
+    """Return the message of an error; pex_config adds where it looked."""
+    return " ".join(str(error).partition("\nFor more information")[0].split())
 
 
 class _Look:

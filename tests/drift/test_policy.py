@@ -521,3 +521,33 @@ def test_entry_is_not_unused_while_another_pair_may_need_it(tmp_path: pathlib.Pa
     comparison = Comparison(reference="a", candidate="b", level=Level.RESOLVED, differences=())
     verdicts = [judge([comparison] * n, policy, today=datetime.date(2026, 11, 22)) for n in (1, 2)]
     assert [verdict.exit_code for verdict in verdicts] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate"),
+    [
+        ({"$set": ["a", "b"]}, {"$set": ["b", "c"]}),
+        (["a", "b"], ["b", "c"]),
+        ({"$absent": True}, {"$edits": [["add", ["c"]], ["remove", ["a"]]]}),
+        ({"$edits": [["add", ["x", "a"]]]}, {"$edits": [["add", ["x", "c"]]]}),
+    ],
+)
+def test_entry_names_the_members_that_come_and_go(
+    tmp_path: pathlib.Path, reference: Any, candidate: Any
+) -> None:
+    """All of them, and no others."""
+    difference = Difference(
+        kind=DifferenceKind.FIELD,
+        task="isr",
+        name="x",
+        reference=Side(value=reference),
+        candidate=Side(value=candidate),
+    )
+    comparison = Comparison(reference="a", candidate="b", level=Level.RESOLVED, differences=(difference,))
+    undeclared = []
+    for members in ("adds: c, removes: a", "adds: [c], removes: [a]", "adds: c", "adds: [c, d], removes: a"):
+        file = tmp_path / "policy.yaml"
+        file.write_text(f"allow: [{{field: x, {members}, category: site, reason: It is so.}}]\n")
+        verdict = judge([comparison], load_policy(file), today=datetime.date(2026, 11, 22))
+        undeclared.append(verdict.n_undeclared)
+    assert undeclared == [0, 0, 1, 1]

@@ -12,6 +12,7 @@ __all__ = (
     "JsonValue",
     "decode_value",
     "encode_value",
+    "find_changed_members",
     "format_value",
     "make_class_value",
     "make_expression",
@@ -225,6 +226,54 @@ def work_out_edits(value: JsonValue, field: str) -> JsonValue:
             return {"$set": value}
         case _:
             return value
+
+
+def find_changed_members(one: JsonValue, other: JsonValue) -> tuple[list[JsonValue], list[JsonValue]] | None:
+    """Find the members that come and go from one collection to another.
+
+    Parameters
+    ----------
+    one, other
+        Encoded sets or lists, or edits of what is not known.
+
+    Returns
+    -------
+    changed
+        Members that are added and that are removed; `None` if these are no
+        collections.
+    """
+    mine, theirs = _find_members(one), _find_members(other)
+    if mine is None or theirs is None:
+        return None
+    changed: tuple[list[JsonValue], list[JsonValue]] = ([], [])
+    for i in range(2):
+        # What is removed from one side only comes back, and so on.
+        changed[i].extend(value for value in theirs[i] if value not in mine[i])
+        changed[1 - i].extend(value for value in mine[i] if value not in theirs[i])
+    return changed
+
+
+def _find_members(value: JsonValue) -> tuple[list[JsonValue], list[JsonValue]] | None:
+    """Return the members that a value has, and those that it removes."""
+    match value:
+        case {"$absent": _}:
+            return [], []
+        case {"$set": list() as members} | (list() as members):
+            return members, []
+        case {"$edits": edits, **rest}:
+            base = _find_members(rest["$base"]) if "$base" in rest else ([], [])
+            if base is None:
+                return None
+            has, lacks = list(base[0]), list(base[1])
+            for verb, members in edits:
+                for member in members:
+                    gains, loses = (lacks, has) if verb == "remove" else (has, lacks)
+                    gains.append(member)
+                    if member in loses:
+                        loses.remove(member)
+            return has, lacks
+        case _:
+            return None
 
 
 def sort_key(value: JsonValue) -> str:

@@ -19,7 +19,7 @@ import pydantic
 
 from .._difference import Comparison, Difference, DifferenceKind
 from .._snapshot import Level
-from .._values import JsonValue, encode_value, same_class, same_value
+from .._values import JsonValue, encode_value, find_changed_members, same_class, same_value, sort_key
 
 ANY_VALUE: JsonValue = {"$any": True}
 """Stands for a value that an entry does not limit."""
@@ -102,6 +102,9 @@ Text = Annotated[str, pydantic.AfterValidator(_check_text)]
 Globs = Annotated[tuple[Text, ...], pydantic.BeforeValidator(_as_list)]
 Date = Annotated[datetime.date, pydantic.BeforeValidator(_read_date)]
 Value = Annotated[JsonValue, pydantic.BeforeValidator(encode_value)]
+Members = Annotated[
+    tuple[JsonValue, ...], pydantic.BeforeValidator(lambda value: encode_value(_as_list(value)))
+]
 
 
 class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -169,6 +172,10 @@ class EntryKeys(_Model):
     """Value of the reference, encoded."""
     candidate: Value = ANY_VALUE
     """Value of the candidate, encoded."""
+    adds: Members | None = None
+    """All members that the candidate has and the reference does not."""
+    removes: Members | None = None
+    """All members that the reference has and the candidate does not."""
     category: Category
     """What the difference is for."""
     reason: Text
@@ -305,7 +312,18 @@ class PolicyEntry(EntryKeys):
             self.is_about(difference)
             and _is_value(difference.reference.value, self.reference)
             and _is_value(difference.candidate.value, self.candidate)
+            and self._allows_members(difference)
         )
+
+    def _allows_members(self, difference: Difference) -> bool:
+        """Tell whether just these members come and go, if any are named."""
+        if self.adds is None and self.removes is None:
+            return True
+        changed = find_changed_members(difference.reference.value, difference.candidate.value)
+        if changed is None:
+            return False
+        allowed = [{sort_key(one) for one in members or ()} for members in (self.adds, self.removes)]
+        return [{sort_key(one) for one in members} for members in changed] == allowed
 
 
 class Policy(_Model):

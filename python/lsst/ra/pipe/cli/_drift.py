@@ -8,11 +8,10 @@ from __future__ import annotations
 __all__ = ("drift",)
 
 import datetime
-import io
 import pathlib
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from lsst.ra.pipe.drift import (
     ChangeReport,
@@ -27,7 +26,6 @@ from lsst.ra.pipe.drift import (
     compare_snapshots,
     judge,
     load_policy,
-    load_snapshot,
     make_change_table,
     make_snapshot,
     make_table,
@@ -37,8 +35,7 @@ from lsst.ra.pipe.drift import (
     write_report,
 )
 
-from ._errors import CouldNotCompareError
-from ._progress import console
+from ._comparing import comparison_errors, load_side, naming, write_file, write_output
 
 
 @click.command()
@@ -64,6 +61,7 @@ from ._progress import console
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False), help="File for the report [default: stdout]."
 )
+@comparison_errors
 def drift(
     *,
     reference: str | None,
@@ -93,19 +91,16 @@ def drift(
         raise click.UsageError(f"--since has no {format_name} format; it has {', '.join(_CHANGE_FORMATS)}.")
     pair = (reference, candidate) if reference is not None and candidate is not None else None
     level = Level(level_name) if level_name else None
-    try:
-        if since is not None:
-            report = _trace(pair, policies, level, since)
-            _write(_write_changes(report, format_name), output)
-            exit_code = report.exit_code
-        else:
-            verdicts = _judge(pair, policies, level)
-            if propose is not None:
-                _propose(pair, policies, level, pathlib.Path(propose))
-            _write(_write_verdicts(verdicts, format_name), output)
-            exit_code = max(verdict.exit_code for verdict in verdicts)
-    except (DriftError, OSError) as error:
-        raise CouldNotCompareError(str(error)) from error
+    if since is not None:
+        report = _trace(pair, policies, level, since)
+        _write(_write_changes(report, format_name), output)
+        exit_code = report.exit_code
+    else:
+        verdicts = _judge(pair, policies, level)
+        if propose is not None:
+            _propose(pair, policies, level, pathlib.Path(propose))
+        _write(_write_verdicts(verdicts, format_name), output)
+        exit_code = max(verdict.exit_code for verdict in verdicts)
     raise click.exceptions.Exit(exit_code)
 
 
@@ -117,7 +112,12 @@ type _Pair = tuple[str, str] | None
 
 
 def _load_policies(policies: tuple[str, ...]) -> list[Policy]:
-    return [load_policy(file) for file in policies] or [Policy()]
+    return [_load_policy(file) for file in policies] or [Policy()]
+
+
+def _load_policy(file: str) -> Policy:
+    with naming(file):
+        return load_policy(file)
 
 
 def _judge(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> list[Verdict]:
@@ -135,7 +135,7 @@ def _judge(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> list[
 
 
 def _compare(pair: tuple[str, str], level: Level | None) -> Comparison:
-    return compare_snapshots(*(load_snapshot(one, level=level) for one in pair))
+    return compare_snapshots(*(load_side(one, level) for one in pair))
 
 
 def _compare_of_policy(pair: PolicyPair, level: Level | None) -> Comparison:
@@ -162,9 +162,9 @@ def _one_pair(pair: _Pair, policies: tuple[str, ...], option: str) -> tuple[tupl
 def _trace(pair: _Pair, policies: tuple[str, ...], level: Level | None, since: str) -> ChangeReport:
     (reference, candidate), policy = _one_pair(pair, policies, "--since")
     return trace_changes(
-        load_snapshot(since, may_be_stale=True),
-        load_snapshot(reference, level=level),
-        load_snapshot(candidate, level=level),
+        load_side(since, level, may_be_stale=True),
+        load_side(reference, level),
+        load_side(candidate, level),
         policy,
     )
 
@@ -172,13 +172,13 @@ def _trace(pair: _Pair, policies: tuple[str, ...], level: Level | None, since: s
 def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None, path: pathlib.Path) -> None:
     """Write what is to be propagated, once it is known to do just that."""
     (reference, candidate), policy = _one_pair(pair, policies, "--propose")
-    sides = load_snapshot(reference, level=level), load_snapshot(candidate, level=level)
+    sides = load_side(reference, level), load_side(candidate, level)
     judged = judge([compare_snapshots(*sides)], policy, today=datetime.date.today()).comparisons[0]
     text = write_proposal(judged, *sides)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
         try:
             make_snapshot(sides[0].pipeline, level=judged.comparison.level)
         except DriftError as error:
@@ -209,21 +209,8 @@ def _write_changes(report: ChangeReport, format_name: str) -> str | RenderableTy
 
 
 def _write(report: str | RenderableType, output: str | None) -> None:
-    """Write text, or what rich lays out, to a file or to standard output."""
+    """Write to a file or to standard output."""
     if output is None:
-        if isinstance(report, str):
-            click.echo(report, nl=False)
-        else:
-            console.print(report)
-        return
-    if not isinstance(report, str):
-        text = io.StringIO()
-        Console(file=text, width=_FILE_WIDTH).print(report)
-        report = text.getvalue()
-    path = pathlib.Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report)
-
-
-_FILE_WIDTH = 110
-"""Columns of a table in a file."""
+        write_output(report)
+    else:
+        write_file(report, pathlib.Path(output))

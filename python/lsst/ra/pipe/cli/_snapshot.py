@@ -11,9 +11,9 @@ import pathlib
 
 import click
 
-from lsst.ra.pipe.drift import DriftError, Level, load_snapshot, write_overrides
+from lsst.ra.pipe.drift import Level, write_overrides
 
-from ._errors import CouldNotCompareError
+from ._comparing import comparison_errors, load_side, write_file, write_output
 
 
 @click.command()
@@ -30,6 +30,7 @@ from ._errors import CouldNotCompareError
     metavar="CLASS",
     help="Write, in place of a snapshot, an override file that gives this task class the settings.",
 )
+@comparison_errors
 def snapshot(*, pipeline: str, output: str | None, level: str | None, task_class: str | None) -> None:
     """Write what a pipeline is as sorted JSON: tasks, every field with what
     set it last, connections, subsets, steps, contracts, parameters, versions.
@@ -39,21 +40,16 @@ def snapshot(*, pipeline: str, output: str | None, level: str | None, task_class
     cannot be imported, what the files declare is written, and why.  Exits with
     2 if the pipeline cannot be read.
     """
-    try:
-        found = load_snapshot(pipeline, level=Level(level) if level else None)
-        if task_class is None:
-            text = found.to_json()
-        else:
-            title = _TITLE.format(name=pipeline, task_class=task_class)
-            text = write_overrides(found, task_class, title=title)
-        if output is not None:
-            path = pathlib.Path(output)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    except (DriftError, OSError) as error:
-        raise CouldNotCompareError(str(error)) from error
-    if output is None:
-        click.echo(text, nl=False)
+    found = load_side(pipeline, Level(level) if level else None)
+    if task_class is None:
+        text = found.to_json()
+    else:
+        title = _TITLE.format(name=pipeline, task_class=task_class)
+        text = write_overrides(found, task_class, title=title)
+    if output is not None:
+        write_file(text, pathlib.Path(output))
+    else:
+        write_output(text)
     reason = f": {found.reason}" if found.reason else ""
     n_tasks = len(found.tasks)
     tasks = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"

@@ -48,13 +48,15 @@ def is_plain(value: JsonValue) -> bool:
     Returns
     -------
     plain
-        Whether it does.
+        Whether it does.  It reads a name as what has this name in the task's
+        module, and as a string if nothing has.
     """
     match value:
         case {**tagged} if any(str(key).startswith("$") for key in tagged):
             return False
         case str():
-            return bool(parse_value(value) == value) and not value.startswith("parameters.")
+            is_same = bool(parse_value(value) == value)
+            return is_same and not value.isidentifier() and not value.startswith("parameters.")
         case list():
             return all(map(is_plain, value))
         case dict():

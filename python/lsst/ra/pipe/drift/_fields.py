@@ -144,6 +144,11 @@ def flatten_facts(config: Mapping[str, Any]) -> dict[str, JsonValue]:
     -------
     fields
         Encoded values by dotted name, named as `flatten_config` names them.
+
+    Raises
+    ------
+    ValueError
+        If the selection of a registry is none.
     """
     return dict(_flatten_facts(config, ""))
 
@@ -151,14 +156,13 @@ def flatten_facts(config: Mapping[str, Any]) -> dict[str, JsonValue]:
 def _flatten_facts(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, JsonValue]]:
     if config.keys() in ({"names", "values"}, {"name", "values"}):
         if "names" in config:
-            names = config["names"] or ()
-            # JSON knows no selections: they come as what Python prints.
-            yield (
-                f"{prefix}names",
-                encode_value(set(ast.literal_eval(names) if isinstance(names, str) else names)),
-            )
-        else:
+            yield f"{prefix}names", encode_value(_read_selection(config["names"], f"{prefix}names"))
+        elif isinstance(config["name"], str | None):
             yield f"{prefix}name", encode_value(config["name"])
+        else:
+            raise ValueError(f"{prefix}name: expected the name of a plugin, came {config['name']!r}")
+        if not isinstance(config["values"], Mapping):
+            raise ValueError(f"{prefix}values: expected settings of plugins, came {config['values']!r}")
         yield from _flatten_facts(config["values"], prefix)
         return
     for name, value in config.items():
@@ -166,3 +170,21 @@ def _flatten_facts(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str
             yield from _flatten_facts(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", encode_value(value)
+
+
+def _read_selection(names: Any, field: str) -> set[str]:
+    """Read what is selected of a registry.
+
+    JSON knows no selections: they come as what Python prints.
+    """
+    found = names
+    if isinstance(names, str):
+        try:
+            found = ast.literal_eval(names)
+        except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+            found = names
+    if found is None:
+        return set()
+    if not isinstance(found, list | tuple | set) or not all(isinstance(one, str) for one in found):
+        raise ValueError(f"{field}: expected names of plugins, came {names!r}")
+    return set(found)

@@ -28,7 +28,7 @@ from lsst.utils import doImportType
 from ._errors import DriftError
 from ._fields import flatten_config
 from ._snapshot import Level, Snapshot
-from ._values import ABSENT, JsonValue, decode_value, encode_value, same_value
+from ._values import ABSENT, JsonValue, decode_value, encode_value, same_class, same_value
 
 _OWN = "connections."
 """Fields that name datasets, which each implementation has of its own."""
@@ -52,7 +52,9 @@ def write_overrides(snapshot: Snapshot, class_name: str, *, title: str) -> str:
     text
         Python code: an assignment for each field whose value is not the
         default of that class.  Fields that the class does not have are listed
-        in a comment; those of connections are left out.
+        in a comment, and so are dictionaries of which the snapshot has
+        nothing, unless it is of the same class, so that they are empty; those
+        of connections are left out.
 
     Raises
     ------
@@ -68,10 +70,13 @@ def write_overrides(snapshot: Snapshot, class_name: str, *, title: str) -> str:
     config = _make_config(class_name)
     [task] = snapshot.tasks.values()
     wanted = {name: one.value for name, one in task.config.items() if not name.startswith(_OWN)}
+    # A snapshot has all fields of its class, and facts those of any subtask's.
+    is_same = same_class(task.task_class, class_name) and "targets" not in snapshot.omits
+    writers = [_write_selections, _write_items, _write_values, _write_dictionaries]
     lines: list[str] = []
     try:
         # What decides which fields there are comes first.
-        for write in (_write_selections, _write_items, _write_values, _write_dictionaries):
+        for write in [*writers, _write_empty] if is_same else writers:
             for code in write(config, wanted):
                 config.loadFromString(code)
                 lines += code.splitlines()
@@ -81,7 +86,7 @@ def write_overrides(snapshot: Snapshot, class_name: str, *, title: str) -> str:
             f"{_file_of(snapshot)}:1: {class_name} cannot be given these settings: {problem}"
         ) from error
     text = textwrap.indent(title.strip(), "# ") + "\n\n" + "\n".join(_short(lines)) + "\n"
-    return text + _write_unknown(config, wanted, class_name)
+    return text + _write_unknown(config, wanted, class_name) + _write_unsaid(config, wanted, is_same)
 
 
 def _file_of(snapshot: Snapshot) -> str:
@@ -130,28 +135,41 @@ class _Place:
         return (self.field.keytype or str)(text)
 
 
-def _walk(config: Config, code: str = "config", prefix: str = "") -> Iterator[_Place]:
-    """Yield all fields that hold others, the outer ones first."""
+def _walk(config: Config, wanted: _Wanted, code: str = "config", prefix: str = "") -> Iterator[_Place]:
+    """Yield all fields that hold others, the outer ones first.
+
+    Of a registry these are the plugins that are selected, and those of which
+    something is wanted.
+    """
     for name, field in config._fields.items():
         value, dotted, here = getattr(config, name), f"{prefix}{name}", f"{code}.{name}"
         yield _Place(field, value, code, name, dotted)
         if isinstance(value, Config):
-            yield from _walk(value, here, f"{dotted}.")
+            yield from _walk(value, wanted, here, f"{dotted}.")
         elif isinstance(field, ConfigurableField):
-            yield from _walk(value.value, f"{here}.value", f"{dotted}.")
+            yield from _walk(value.value, wanted, f"{here}.value", f"{dotted}.")
         elif isinstance(field, ConfigChoiceField):
-            for key in sorted(value.names or ()) if field.multi else filter(None, [value.name]):
-                yield from _walk(value[key], f"{here}[{write_literal(key)}]", f"{dotted}.{key}.")
+            for key in _find_plugins(field, value, dotted, wanted):
+                yield from _walk(value[key], wanted, f"{here}[{write_literal(key)}]", f"{dotted}.{key}.")
         elif isinstance(field, ConfigDictField):
             for key, item in (value or {}).items():
-                yield from _walk(item, f"{here}[{write_literal(key)}]", f"{dotted}.{key}.")
+                yield from _walk(item, wanted, f"{here}[{write_literal(key)}]", f"{dotted}.{key}.")
+
+
+def _find_plugins(field: Any, registry: Any, dotted: str, wanted: _Wanted) -> list[str]:
+    """Find the plugins of a registry that are selected, or not by default."""
+    selected = set(registry.names or ()) if field.multi else {registry.name} - {None}
+    named = {key for key in registry.types if any(name.startswith(f"{dotted}.{key}.") for name in wanted)}
+    return sorted(selected | named)
 
 
 def _write_selections(config: Config, wanted: _Wanted) -> Iterator[str]:
     """Select plugins; what is selected may hold selections itself."""
     done: set[str] = set()
     while places := [
-        one for one in _walk(config) if isinstance(one.field, ConfigChoiceField) and one.dotted not in done
+        one
+        for one in _walk(config, wanted)
+        if isinstance(one.field, ConfigChoiceField) and one.dotted not in done
     ]:
         for place in places:
             done.add(place.dotted)
@@ -168,16 +186,20 @@ def _write_items(config: Config, wanted: _Wanted) -> Iterator[str]:
     """
     done: set[str] = set()
     while places := [
-        one for one in _walk(config) if isinstance(one.field, ConfigDictField) and one.dotted not in done
+        one
+        for one in _walk(config, wanted)
+        if isinstance(one.field, ConfigDictField) and one.dotted not in done
     ]:
         for place in places:
             done.add(place.dotted)
             keys = {place.key(name.partition(".")[0]) for name in place.inside(wanted)}
             there = set(place.value or ())
+            if place.value is None and keys:
+                yield f"{place.code} = {{}}"
             item = f"_item = type({place.owner}).{place.name}.itemtype"
             for key in sorted(keys - there):
                 yield f"{item}\n{place.code}[{write_literal(key)}] = _item()"
-            # Nothing is wanted of a dictionary that the other class has not.
+            # Of a dictionary without elements the snapshot has nothing.
             for key in sorted(there - keys) if keys else ():
                 yield f"del {place.code}[{write_literal(key)}]"
 
@@ -185,7 +207,7 @@ def _write_items(config: Config, wanted: _Wanted) -> Iterator[str]:
 def _write_values(config: Config, wanted: _Wanted) -> Iterator[str]:
     """Write what is not the default, but for dictionaries."""
     fields = flatten_config(config)
-    dictionaries = tuple(f"{one.dotted}." for one in _walk(config) if _is_dictionary(one.field))
+    dictionaries = tuple(f"{one.dotted}." for one in _walk(config, wanted) if _is_dictionary(one.field))
     for name in sorted(wanted.keys() & fields.keys()):
         if not name.startswith(dictionaries) and not same_value(wanted[name], fields[name].value):
             yield write_assignment(fields[name].path, wanted[name])
@@ -197,11 +219,36 @@ def _is_dictionary(field: Any) -> bool:
 
 def _write_dictionaries(config: Config, wanted: _Wanted) -> Iterator[str]:
     """Write dictionaries, each as a whole, that are not the default."""
-    for place in _walk(config):
+    for place in _walk(config, wanted):
         inside = place.inside(wanted) if _is_dictionary(place.field) else {}
         new = {place.key(key): decode_value(inside[key]) for key in sorted(inside)}
         if new and not same_value(encode_value(new), encode_value(dict(place.value or {}))):
             yield f"{place.code} = {write_literal(new)}"
+        elif isinstance(place.field, DictField) and place.value is not None and place.dotted in wanted:
+            # It is none; other values are under the names of their keys.
+            yield f"{place.code} = None"
+
+
+def _write_empty(config: Config, wanted: _Wanted) -> Iterator[str]:
+    """Empty the dictionaries of which nothing is recorded."""
+    for place in _find_unsaid(config, wanted):
+        if isinstance(place.field, ConfigDictField) and place.value:
+            yield from (f"del {place.code}[{write_literal(key)}]" for key in sorted(place.value))
+        else:
+            yield f"{place.code} = {{}}"
+
+
+def _find_unsaid(config: Config, wanted: _Wanted) -> list[_Place]:
+    """Find the dictionaries that are not empty, and of which nothing is
+    wanted: an empty one has no fields.
+    """
+    found: list[_Place] = []
+    for one in _walk(config, wanted):
+        is_full = isinstance(one.field, DictField) and (one.value is None or len(one.value))
+        is_inside = any(one.dotted.startswith(f"{outer.dotted}.") for outer in found)
+        if is_full and not is_inside and one.dotted not in wanted and not one.inside(wanted):
+            found.append(one)
+    return found
 
 
 def _short(lines: Iterable[str]) -> Iterator[str]:
@@ -220,7 +267,23 @@ def _write_unknown(config: Config, wanted: _Wanted, class_name: str) -> str:
     unknown = sorted(wanted.keys() - flatten_config(config).keys())
     if not unknown:
         return ""
-    text = f"Fields that {class_name.rpartition('.')[2]} does not have: {', '.join(unknown)}."
+    return _write_comment(f"Fields that {class_name.rpartition('.')[2]} does not have: {', '.join(unknown)}.")
+
+
+def _write_unsaid(config: Config, wanted: _Wanted, is_same: bool) -> str:
+    """List the dictionaries of which a snapshot of another class has nothing:
+    whether they are empty there or are not there cannot be told.
+    """
+    unsaid = [] if is_same else [one.dotted for one in _find_unsaid(config, wanted)]
+    if not unsaid:
+        return ""
+    return _write_comment(
+        f"Dictionaries that keep their defaults; there they are empty, or there are none: {', '.join(unsaid)}."
+    )
+
+
+def _write_comment(text: str) -> str:
+    """Write a paragraph of comment."""
     return "\n" + "\n".join(textwrap.wrap(text, 108, initial_indent="# ", subsequent_indent="# ")) + "\n"
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 __all__ = ("check_proposal", "write_proposal")
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from lsst.pipe.base.pipelineIR import MultilineStringDumper
+from lsst.resources import ResourcePath
 
 from ._compare import compare_snapshots
 from ._difference import Difference, DifferenceKind
@@ -24,6 +26,8 @@ from ._errors import DriftError
 from ._load import make_snapshot
 from ._policy import JudgedComparison, JudgedDifference
 from ._snapshot import Level, Snapshot
+from ._sources import name_file
+from ._statements import parse_path
 from ._values import decode_value, same_value
 
 
@@ -89,9 +93,13 @@ def check_proposal(uri: str, judged: JudgedComparison, reference: Snapshot, cand
     ------
     DriftError
         If a difference that is to be propagated remains, or the overlay
-        changes something else, or it cannot be read.
+        changes something else, or it cannot be read; the message names the
+        entry of the policy if it is one line that cannot be.
     """
-    overlay = make_snapshot(uri, level=judged.comparison.level)
+    try:
+        overlay = make_snapshot(uri, level=judged.comparison.level)
+    except DriftError as error:
+        raise _explain(error, uri, judged, candidate) from error
     wanted = [one.difference for one in _find_wanted(judged)]
     made = compare_snapshots(reference, overlay).differences
     left = compare_snapshots(overlay, candidate).differences
@@ -105,6 +113,41 @@ def check_proposal(uri: str, judged: JudgedComparison, reference: Snapshot, cand
         raise DriftError(
             f"{_file_of(candidate)}:1: this cannot be proposed: {'; '.join(dict.fromkeys(problems))}."
         )
+
+
+def _explain(error: DriftError, uri: str, judged: JudgedComparison, candidate: Snapshot) -> DriftError:
+    """Say which entry of the policy an overlay fails by; the overlay itself
+    is a draft that nobody gets to see.
+    """
+    name = name_file(uri)
+    match = re.match(rf"{re.escape(name)}:(\d+): ", str(error))
+    problem = str(error)[match.end() if match else 0 :].replace(name, "the overlay")
+    lines = ResourcePath(uri).read().decode().splitlines()
+    line = lines[int(match[1]) - 1].strip() if match and int(match[1]) <= len(lines) else ""
+    for one in _find_wanted(judged):
+        if one.entry and line and line in _lines_of(one.difference, candidate):
+            return DriftError(
+                f"{one.entry.place}: {one.difference.subject} cannot be propagated: {line!r}: {problem}"
+            )
+    where = f" at {line!r}" if line else ""
+    return DriftError(
+        f"{_file_of(candidate)}:1: this cannot be proposed: the overlay fails{where}: {problem}"
+    )
+
+
+def _lines_of(difference: Difference, candidate: Snapshot) -> list[str]:
+    """Return the lines that an overlay may have for a difference."""
+    match difference.kind:
+        case DifferenceKind.BLOCK:
+            return [line.strip() for line in difference.name.splitlines()]
+        case DifferenceKind.FIELD:
+            side = candidate.at(Level.DECLARED) if difference.task not in candidate.tasks else candidate
+            assert side is not None
+            setting = side.tasks[difference.task].config[difference.name]
+            value = yaml.safe_dump({difference.name: decode_value(setting.value)}, width=100)
+            return [*write_edits(setting.path or difference.name, difference), value.splitlines()[0]]
+        case _:
+            return []
 
 
 def _find_wanted(judged: JudgedComparison) -> list[JudgedDifference]:
@@ -295,7 +338,27 @@ class _Overlay:
     def _write_field(self, difference: Difference) -> Sequence[str]:
         """Write the statements that give a field its new value."""
         setting = self._candidate.tasks[difference.task].config[difference.name]
+        if difference.reference.is_absent:
+            self._check_elements(difference.task, setting.path)
         return write_edits(setting.path or difference.name, difference)
+
+    def _check_elements(self, label: str, path: str) -> None:
+        """Refuse fields of elements that the reference's dictionaries of
+        configurations do not have; plugins are made by naming them.
+        """
+        if self._reference.level is not Level.RESOLVED:
+            return
+        mine, theirs = self._reference.tasks[label].config, self._candidate.tasks[label].config
+        for end in (match.end() for match in re.finditer(r"\](?=\.)", path)):
+            # The code up to here names an element, and the same without its key the dictionary.
+            code = path[:end]
+            element = parse_path(code).dotted
+            root = parse_path(code[: code.rindex("[")]).dotted
+            is_registry = f"{root}.names" in theirs or f"{root}.name" in theirs
+            if not is_registry and not any(name.startswith(f"{element}.") for name in mine):
+                raise DriftError(
+                    f"it is of config.{code}, an element of a dictionary that the reference does not have."
+                )
 
 
 def _plain(value: Any) -> Any:

@@ -249,6 +249,27 @@ class SampleMutator(ResolvedMutator):
             *(Expected("field", "measure", field, place) for field in fields.split()),
         )
 
+    def change_registry(self) -> Mutation:
+        """Choose another plugin or subtask, or configure one; defaults of what is new follow."""
+        path = self.tree.path("$DRIFT_TEST_DIR/config/measureAgain.py")
+        line = len(path.read_text().splitlines()) + 1
+        field, code = self.rng.choice(
+            [
+                ("fitter.target", "import drift_tasks; config.fitter.retarget(drift_tasks.RobustFitter)"),
+                ("plugins.names", "config.plugins.names |= ['shape']"),
+                ("plugins.size.radius", "config.plugins['size'].radius = 6.5"),
+                ("selector.by_shape.n_iterations", "config.selector['by_shape'].n_iterations = 3"),
+                ("selector.name", "config.selector.name = 'by_flux'"),
+            ]
+        )
+        # A subtask of another class begins anew, without what the instrument had set.
+        fields = (field, "fitter.order") if field == "fitter.target" else (field,)
+        return self.field_mutation(
+            f"{path.name}:{line} {code}",
+            {path: f"{path.read_text()}{code}\n"},
+            *(Expected("field", "measureAgain", one, self.place(path, line)) for one in fields),
+        )
+
     def change_plugins(self) -> Mutation:
         """Have a python block choose plugins."""
         return self._change_block("config.plugins.names = ['shape']")

@@ -146,6 +146,7 @@ def test_names_of_files_do_not_depend_on_the_machine(home: Home) -> None:
     assert name_file("$OTHER_DIR/b.yaml") == "$OTHER_DIR/b.yaml"
     assert name_file("resource://lsst.ra.pipe/resources/config/isr.py") == "$RA_PIPE_DIR/config/isr.py"
     assert name_file("eups://ap_pipe/pipelines/p.yaml") == "$AP_PIPE_DIR/pipelines/p.yaml"
+    (home.path / "a" / "ups").mkdir(parents=True)
     with environment({"INNER_DIR": home.path / "a"}):
         assert name_file(str(home.path / "a" / "b.yaml")) == "$INNER_DIR/b.yaml"
 

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
 
 import pytest
+import yaml
 from drift_tree import PRODUCTS, ROOT, Tree, environment
 from lsst.ra.pipe.drift import (
     Change,
@@ -25,6 +27,7 @@ from lsst.ra.pipe.drift import (
     load_snapshot,
     make_snapshot,
     trace_changes,
+    write_changes,
 )
 
 SINGLE_FRAME = "$AP_PIPE_DIR/pipelines/LSSTCam/SingleFrame.yaml"
@@ -414,3 +417,357 @@ def test_value_that_rapid_analysis_has_already_is_repeated(tmp_path: pathlib.Pat
     assert change.reach is Reach.REPEATED
     assert change.set_by == place(tree, "$RA_PIPE_DIR/config/rapid/isr.py", "config.doCorrectGains")
     assert [entry.names for entry in change.entries] == [("doCorrectGains",)]
+
+
+# Small pipelines, whose tasks are not there; or are the samples' task.
+
+
+def write_pipeline(path: pathlib.Path, config: Mapping[str, object], **more: object) -> None:
+    """Write a pipeline of one task."""
+    task = {"class": more.pop("task_class", "not.there.Task"), "config": dict(config)}
+    path.write_text(yaml.safe_dump({"description": "A pipeline.", "tasks": {"one": task}, **more}))
+
+
+def trace_small(
+    tmp_path: pathlib.Path,
+    was: Mapping[str, object],
+    now: Mapping[str, object],
+    own: Mapping[str, object],
+    *,
+    task_class: str = "not.there.Task",
+    own_class: str = "",
+    parameters: tuple[object, object] | None = None,
+) -> Change:
+    """Change a reference in one thing; trace it to a candidate that imports it."""
+    level = Level.DECLARED if task_class.startswith("not.") else Level.RESOLVED
+    path, candidate = tmp_path / "Reference.yaml", tmp_path / "Candidate.yaml"
+    snapshots = []
+    for i, config in enumerate((was, now)):
+        more = {"parameters": {"p": parameters[i]}} if parameters else {}
+        write_pipeline(path, config, task_class=task_class, **more)
+        snapshots.append(load_snapshot(str(path), level=level))
+    imports = {"imports": [{"location": str(path)}], "task_class": own_class or task_class}
+    write_pipeline(candidate, own, **imports)
+    theirs = load_snapshot(str(candidate), level=level)
+    report = trace_changes(snapshots[0], snapshots[1], theirs)
+    assert report.level is level
+    [change] = report.changes
+    arrives = change.reach in (Reach.INHERITED, Reach.REPEATED)
+    assert report.exit_code == int(not arrives)
+    assert not change.set_by or change.set_by.startswith(f"{candidate}:")
+    assert bool(change.set_by) is (change.reach is not Reach.INHERITED)
+    text = write_changes(report)
+    assert all(name in text for name in change.hidden_by)
+    return change
+
+
+SAMPLE = "drift_tasks.MeasureTask"
+
+
+@pytest.mark.parametrize(
+    ("task_class", "field", "values"),
+    [("not.there.Task", "x", (1, 9, 3)), (SAMPLE, "threshold", (1.0, 9.0, 3.0))],
+    ids=["declared", "resolved"],
+)
+@pytest.mark.parametrize(
+    ("own", "reach"),
+    [("none", "inherited"), ("other", "shadowed"), ("same", "repeated"), ("parameter", "inherited")],
+)
+def test_field_that_the_candidate_takes_from_a_parameter(
+    own: str,
+    reach: str,
+    task_class: str,
+    field: str,
+    values: tuple[float, float, float],
+    tmp_path: pathlib.Path,
+) -> None:
+    """The parameter arrives, and its value does not where a field is set."""
+    config = {field: "parameters.p"}
+    mine: Mapping[str, object]
+    mine = {"none": {}, "other": {field: values[2]}, "same": {field: values[1]}, "parameter": config}[own]
+    change = trace_small(
+        tmp_path, config, config, mine, task_class=task_class, parameters=(values[0], values[1])
+    )
+    assert change.difference.subject == "parameter p"
+    assert change.reach == reach
+    assert change.hidden_by == ((f"one.{field}",) if own in ("other", "same") else ())
+
+
+def test_all_fields_that_hide_a_parameter_are_named(tmp_path: pathlib.Path) -> None:
+    """Not the first only, and not one that hides nothing."""
+    config = dict.fromkeys(("x", "y", "z"), "parameters.p")
+    change = trace_small(tmp_path, config, config, {"x": 3, "z": 4}, parameters=(1, 9))
+    assert change.hidden_by == ("one.x", "one.z")
+    assert change.set_by.count("Candidate.yaml:") == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "reach"),
+    [
+        ({}, {}, "inherited"),
+        ({}, {"connections.image": "{stage}_other"}, "inherited"),
+        ({}, {"connections.image": "raw"}, "shadowed"),
+        ({}, {"connections.image": "second_image"}, "repeated"),
+        ({}, {"connections.dark": "my_dark"}, "inherited"),
+        ({"connections.image": "some_{stage}"}, {"connections.image": "raw"}, "shadowed"),
+        ({"connections.image": "fixed"}, {"connections.image": "raw"}, "inherited"),
+    ],
+)
+def test_template_of_connections(
+    config: dict[str, str], own: dict[str, str], reach: str, tmp_path: pathlib.Path
+) -> None:
+    """A connection that the candidate names no more follows the template."""
+    was, now = ({**config, "connections.stage": value} for value in ("first", "second"))
+    change = trace_small(tmp_path, was, now, own, task_class=SAMPLE)
+    assert change.difference.name == "connections.stage"
+    assert change.reach == reach
+    assert change.hidden_by == (() if reach == "inherited" else ("one.connections.image",))
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "reach"),
+    [
+        ({}, {}, "inherited"),
+        ({}, {"connections.inp": "{n}_other"}, "inherited"),
+        ({}, {"connections.inp": "raw"}, "unknown"),
+        ({"connections.inp": "{n}_raw"}, {"connections.inp": "raw"}, "shadowed"),
+        ({"connections.inp": "fixed"}, {"connections.inp": "raw"}, "inherited"),
+    ],
+)
+def test_declared_template_of_connections(
+    config: dict[str, str], own: dict[str, str], reach: str, tmp_path: pathlib.Path
+) -> None:
+    """What the task calls a connection is not known."""
+    was, now = ({**config, "connections.n": value} for value in ("first", "second"))
+    change = trace_small(tmp_path, was, now, own)
+    assert change.reach == reach
+    assert change.hidden_by == (() if reach == "inherited" else ("one.connections.inp",))
+
+
+def test_connection_that_uses_templates_is_none(tmp_path: pathlib.Path) -> None:
+    """Another connection that the candidate names does not follow it."""
+    was, now = ({"connections.n": value} for value in ("{m}_one", "{m}_two"))
+    assert trace_small(tmp_path, was, now, {"connections.inp": "raw"}).reach is Reach.INHERITED
+
+
+@pytest.mark.parametrize(
+    ("field", "own", "hidden_by", "reach"),
+    [
+        ("sub.f", "config.sub.retarget(Other)", "sub.target", "shadowed"),
+        ("sub.f", "config.sub = Other()", "sub", "shadowed"),
+        ("sub.deep.f", "config.sub.retarget(Other)", "sub.target", "shadowed"),
+        ("d.a", "config.d = {'a': 7, 'b': 1}", "d", "shadowed"),
+        ("d.a", "config.d = {'b': 1}", "d", "shadowed"),
+        ("d.a", "config.d = {'a': 2}", "d", "repeated"),
+        ("sub.f", "config.sub.g = 5", "", "inherited"),
+        ("sub.f", "config.submarine.retarget(Other)", "", "inherited"),
+        ("sub.f", "config.sub.retarget(Other)\nconfig.sub.f = 2", "", "repeated"),
+    ],
+)
+def test_declared_override_above_a_field(
+    field: str, own: str, hidden_by: str, reach: str, tmp_path: pathlib.Path
+) -> None:
+    """What a candidate sets above a field undoes what is set in it."""
+    change = trace_small(tmp_path, {field: 1}, {field: 2}, {"python": own})
+    assert change.reach == reach
+    assert change.hidden_by == ((f"one.{hidden_by}",) if hidden_by else ())
+
+
+def test_override_of_the_reference_above_a_field_hides_nothing(tmp_path: pathlib.Path) -> None:
+    """The field is set after that."""
+    was, now = ({"python": "config.sub.retarget(Other)", "sub.f": value} for value in (1, 2))
+    assert trace_small(tmp_path, was, now, {}).reach is Reach.INHERITED
+
+
+@pytest.mark.parametrize(
+    ("target", "reach"), [("RobustFitter", "shadowed"), ("OtherFitter", "inherited"), ("", "inherited")]
+)
+def test_resolved_class_of_a_subtask_hides_its_fields(
+    target: str, reach: str, tmp_path: pathlib.Path
+) -> None:
+    """A class with the same settings keeps those that there are."""
+    own = (
+        f"import drift_tasks\nconfig.fitter.retarget(drift_tasks.{target})" if target else "config.name = 'x'"
+    )
+    was, now = ({"fitter.order": value} for value in (3, 4))
+    change = trace_small(tmp_path, was, now, {"python": own}, task_class=SAMPLE)
+    assert change.reach == reach
+    assert change.hidden_by == (("one.fitter.target",) if reach == "shadowed" else ())
+
+
+def test_members_of_a_dictionary_that_the_candidate_sets(tmp_path: pathlib.Path) -> None:
+    """A whole dictionary arrives, but for what is set in it."""
+    was, now = ({"python": f"config.d = {{'a': {value}, 'b': 1}}"} for value in (1, 2))
+    change = trace_small(tmp_path, was, now, {"python": "config.d['a'] = 5"})
+    assert (change.reach, change.hidden_by) == (Reach.SHADOWED, ("one.d.a",))
+    assert trace_small(tmp_path, was, now, {"python": "config.d['b'] = 5"}).reach is Reach.INHERITED
+
+
+BLOCKS = {
+    "loop over the field": ("for key in ('f', 'g'):\n    setattr(config.sub, key, 3)", True),
+    "condition": ("if True:\n    config.sub.f = 3", True),
+    "above": ("if True:\n    config.sub = Other()", True),
+    "class of the subtask": ("if True:\n    config.sub.target = Other", True),
+    "by a name": ("sub = config.sub", True),
+    "field of a variable": ("sub.f = 3", True),
+    "anything": ("change(config)", True),
+    "any name": ("config.update(**values)", True),
+    "code": ("exec(text)", True),
+    "any element": ("for key in keys:\n    config[key].g = 3", False),
+    "beside": ("for key in ('g', 'h'):\n    config.sub.g[key] = 3", False),
+    "elsewhere": ("if True:\n    config.other.f = 3", False),
+    "import": ("import f", False),
+    "import of a name": ("from package import f", False),
+    "variable": ("values = ['g']", False),
+}
+"""Statements that are not worked out, and whether they may change sub.f."""
+
+
+@pytest.mark.parametrize(("code", "may_hide"), BLOCKS.values(), ids=BLOCKS)
+def test_declared_statement_that_was_not_worked_out(
+    code: str, may_hide: bool, tmp_path: pathlib.Path
+) -> None:
+    """It may hide a change if it is the candidate's own."""
+    own, hidden = tmp_path / "own", Reach.UNKNOWN if may_hide else Reach.INHERITED
+    own.mkdir()
+    change = trace_small(own, {"sub.f": 1}, {"sub.f": 2}, {"python": code})
+    assert change.reach is hidden
+    assert change.hidden_by == ((" ".join(ast.unparse(ast.parse(code)).split()),) if may_hide else ())
+    was, now = ({"python": code, "sub.f": value} for value in (1, 2))
+    assert trace_small(tmp_path, was, now, {}).reach is Reach.INHERITED
+
+
+@pytest.mark.parametrize(
+    ("code", "reach"),
+    [("change(config)\nconfig.x = 2", "repeated"), ("config.x = 2\nchange(config)", "unknown")],
+)
+def test_statement_before_an_override_hides_nothing(code: str, reach: str, tmp_path: pathlib.Path) -> None:
+    """What is set after it stays."""
+    assert trace_small(tmp_path, {"x": 1}, {"x": 2}, {"python": code}).reach == reach
+
+
+def test_statement_may_hide_a_field_of_a_parameter(tmp_path: pathlib.Path) -> None:
+    """As it may hide the field itself."""
+    config = {"x": "parameters.p"}
+    own = {"python": "if True:\n    config.x = 3"}
+    change = trace_small(tmp_path, config, config, own, parameters=(1, 9))
+    assert (change.difference.subject, change.reach) == ("parameter p", Reach.UNKNOWN)
+
+
+LISTS = {
+    "removes another": (["p"], ["p", "r"], "config.{0}.remove('p')", "inherited"),
+    "removes what is added": (["p"], ["p", "r"], "config.{0}.remove('r')", "shadowed"),
+    "appends another": (["p"], ["p", "r"], "config.{0}.append('z')", "inherited"),
+    "appends what is removed": (["p", "r"], ["p"], "config.{0}.append('r')", "shadowed"),
+    "keeps what is left": (["p", "r"], ["p"], "config.{0}.append('z')", "inherited"),
+    "assigns without": (["p"], ["p", "r"], "config.{0} = ['z']", "shadowed"),
+    "assigns by position": (["p"], ["p", "r"], "config.{0} = ['r', 'z']", "shadowed"),
+    "assigns the same": (["p"], ["p", "r"], "config.{0} = ['p', 'r']", "repeated"),
+}
+"""A list before and after, what the candidate does to it, and what arrives."""
+
+
+@pytest.mark.parametrize(("was", "now", "own", "reach"), LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize(("task_class", "field"), [("not.there.Task", "l"), (SAMPLE, "masks")])
+def test_list_that_the_candidate_edits(
+    task_class: str,
+    field: str,
+    was: list[str],
+    now: list[str],
+    own: str,
+    reach: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    """What the reference adds and removes arrives, unless it is undone."""
+    before, after = ({"python": f"config.{field} = {value}"} for value in (was, now))
+    change = trace_small(tmp_path, before, after, {"python": own.format(field)}, task_class=task_class)
+    assert change.reach == reach
+
+
+def test_declared_order_of_a_list_that_the_candidate_edits(tmp_path: pathlib.Path) -> None:
+    """The edits are made to the list in its new order."""
+    was, now = ({"l": value} for value in (["p", "q", "r"], ["r", "q", "p"]))
+    change = trace_small(tmp_path, was, now, {"python": "config.l.remove('q')"})
+    assert change.reach is Reach.INHERITED
+
+
+def test_edit_that_the_candidate_takes_back_is_shadowed(tmp_path: pathlib.Path) -> None:
+    """Of a list that nobody knows, the last edit counts."""
+    was, now = ({"python": f"config.l.append('a')\n{more}"} for more in ("", "config.l.append('r')"))
+    assert trace_small(tmp_path, was, now, {"python": "config.l.remove('r')"}).reach is Reach.SHADOWED
+    assert trace_small(tmp_path, was, now, {"python": "config.l.remove('a')"}).reach is Reach.INHERITED
+
+
+CHOICES = {
+    "other": ("", "config.selector.name = 'by_flux'", "selector.name", "by_shape", "shadowed"),
+    "the same": ("", "config.selector.name = 'by_shape'", "selector.name", "by_shape", "inherited"),
+    "none of both": (
+        "config.selector.name = 'by_size'\n",
+        "config.selector.name = 'by_flux'",
+        "selector.name",
+        "by_shape",
+        "inherited",
+    ),
+    "others": ("", "config.plugins.names = ['flux']", "plugins.names", "shape", "shadowed"),
+    "removed": ("", "config.plugins.names -= {'shape'}", "plugins.names", "shape", "shadowed"),
+    "added": ("", "config.plugins.names |= {'flux'}", "plugins.names", "shape", "inherited"),
+}
+"""What the reference selects later, what the candidate selects, and how that is named."""
+
+
+@pytest.mark.parametrize(("later", "own", "field", "plugin", "reach"), CHOICES.values(), ids=CHOICES)
+@pytest.mark.parametrize("task_class", ["not.there.Task", SAMPLE])
+def test_plugin_that_the_candidate_has_not_selected(
+    task_class: str, later: str, own: str, field: str, plugin: str, reach: str, tmp_path: pathlib.Path
+) -> None:
+    """Its settings are there, and do nothing."""
+    root = field.split(".")[0]
+    select = "config.selector.name = 'by_shape'\nconfig.plugins.names = ['size', 'shape']\n"
+    was, now = (
+        {"python": f"{select}config.{root}[{plugin!r}].n_iterations = {value}\n{later}"} for value in (3, 4)
+    )
+    change = trace_small(tmp_path, was, now, {"python": own}, task_class=task_class)
+    assert change.difference.name == f"{root}.{plugin}.n_iterations"
+    assert change.reach == reach
+    assert change.hidden_by == ((f"one.{field}",) if reach == "shadowed" else ())
+
+
+def test_field_called_name_selects_nothing(tmp_path: pathlib.Path) -> None:
+    """A configuration may have one beside others."""
+    was, now = ({"sub.inner.f": value} for value in (1, 2))
+    assert trace_small(tmp_path, was, now, {"sub.name": "other"}).reach is Reach.INHERITED
+
+
+@pytest.mark.parametrize(("registry", "selection"), [("r", "r.name"), ("r.name", "r")])
+def test_selection_by_the_registry_itself(registry: str, selection: str, tmp_path: pathlib.Path) -> None:
+    """A registry may be given a name, too."""
+    was, now = ({registry: value} for value in ("a", "b"))
+    change = trace_small(tmp_path, was, now, {selection: "c"})
+    assert (change.reach, change.hidden_by) == (Reach.SHADOWED, (f"one.{selection}",))
+    assert trace_small(tmp_path, was, now, {selection: "b"}).reach is Reach.REPEATED
+
+
+@pytest.mark.parametrize("level", Level)
+def test_class_by_another_name_drops_what_is_imported(
+    level: Level, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that names the class is to blame, not a default."""
+    package = f"drift_alias_{level}"
+    (tmp_path / package).mkdir()
+    code = "from drift_tasks import MeasureConfig, MeasureTask as Base\n\n\nclass Again(Base):\n    pass\n"
+    (tmp_path / package / "module.py").write_text(code)
+    (tmp_path / package / "__init__.py").write_text("from .module import Again\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    prefix = "not." if level is Level.DECLARED else ""
+    change = trace_small(
+        tmp_path,
+        {"threshold": 6.5},
+        {"threshold": 7.5},
+        {"name": "own"},
+        task_class=f"{prefix}{package}.Again",
+        own_class=f"{prefix}{package}.module.Again",
+    )
+    assert change.reach is Reach.MISSING
+    lines = (tmp_path / "Candidate.yaml").read_text().splitlines()
+    [number] = [i for i, line in enumerate(lines, 1) if "Again" in line]
+    assert change.set_by == f"{tmp_path / 'Candidate.yaml'}:{number}"

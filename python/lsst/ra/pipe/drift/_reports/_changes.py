@@ -21,6 +21,7 @@ from ._wording import count, describe_sides, name_difference
 _COLOURS = {
     Reach.SHADOWED: "red",
     Reach.MISSING: "red",
+    Reach.UNKNOWN: "red",
     Reach.REPEATED: "yellow",
     Reach.INHERITED: "green",
 }
@@ -29,6 +30,7 @@ _COLOURS = {
 _MEANINGS = {
     Reach.SHADOWED: "hidden by an override of the candidate",
     Reach.MISSING: "not in the candidate, and no override of it says so",
+    Reach.UNKNOWN: "that a statement of the candidate, which was not worked out, may hide",
     Reach.REPEATED: "in the candidate by its own override, which is not needed any more",
     Reach.INHERITED: "in the candidate by itself",
 }
@@ -103,7 +105,11 @@ def _describe(change: Change, report: ChangeReport) -> Iterator[str]:
     yield f"was {was.value}" + (f", by {was.origin}" if was.origin else "")
     yield f"is {now.value}" + (f", by {now.origin}" if now.origin else "")
     if change.candidate is not None:
-        yield f"the candidate has {describe_sides(change.candidate, report.level)[1].value}"
+        is_other = change.difference.kind is not change.candidate.kind
+        whose = f" for {name_difference(change.candidate)}" if is_other else ""
+        yield f"the candidate has {describe_sides(change.candidate, report.level)[1].value}{whose}"
+    if change.hidden_by:
+        yield f"in the way: {', '.join(change.hidden_by)}"
     if change.set_by:
         yield f"set in {change.set_by}"
     for entry in change.entries:

@@ -25,6 +25,11 @@ from lsst.ra.pipe.drift._values import (
 NAN = float("nan")
 
 
+def identify(value: Any) -> str:
+    """Name a value in the same way in every process."""
+    return format_value(encode_value(value))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -40,7 +45,7 @@ NAN = float("nan")
         ({"key": NAN}, {"key": NAN}),
         (None, None),
     ],
-    ids=repr,
+    ids=identify,
 )
 def test_same_values(one: Any, other: Any) -> None:
     """NaN is NaN, numbers are numbers, and a set has no order."""
@@ -69,7 +74,7 @@ def test_same_values(one: Any, other: Any) -> None:
         ("", None),
         (5, 5.0000001),
     ],
-    ids=repr,
+    ids=identify,
 )
 def test_other_values(one: Any, other: Any) -> None:
     """A boolean is no number, a list has an order, and nothing is not a number."""
@@ -99,7 +104,7 @@ def test_class_named_by_package_or_module(one: str, other: str, same: bool) -> N
 @pytest.mark.parametrize(
     "value",
     [1, 2.5, "text", None, True, [1, [2, "x"]], {"a": {"b": [1.5]}}, {"x", "y"}, float("inf")],
-    ids=repr,
+    ids=identify,
 )
 def test_value_survives_json(value: Any) -> None:
     """What is encoded is JSON, and can be decoded."""

@@ -483,8 +483,13 @@ def test_field_that_the_candidate_takes_from_a_parameter(
 ) -> None:
     """The parameter arrives, and its value does not where a field is set."""
     config = {field: "parameters.p"}
-    mine: Mapping[str, object]
-    mine = {"none": {}, "other": {field: values[2]}, "same": {field: values[1]}, "parameter": config}[own]
+    others: Mapping[str, Mapping[str, object]] = {
+        "none": {},
+        "other": {field: values[2]},
+        "same": {field: values[1]},
+        "parameter": config,
+    }
+    mine = others[own]
     change = trace_small(
         tmp_path, config, config, mine, task_class=task_class, parameters=(values[0], values[1])
     )
@@ -662,6 +667,7 @@ LISTS = {
     "keeps what is left": (["p", "r"], ["p"], "config.{0}.append('z')", "inherited"),
     "assigns without": (["p"], ["p", "r"], "config.{0} = ['z']", "shadowed"),
     "assigns by position": (["p"], ["p", "r"], "config.{0} = ['r', 'z']", "shadowed"),
+    "assigns and edits": (["p"], ["p", "r"], "config.{0} = ['z']\nconfig.{0}.append('r')", "shadowed"),
     "assigns the same": (["p"], ["p", "r"], "config.{0} = ['p', 'r']", "repeated"),
 }
 """A list before and after, what the candidate does to it, and what arrives."""
@@ -682,6 +688,16 @@ def test_list_that_the_candidate_edits(
     before, after = ({"python": f"config.{field} = {value}"} for value in (was, now))
     change = trace_small(tmp_path, before, after, {"python": own.format(field)}, task_class=task_class)
     assert change.reach == reach
+
+
+def test_selection_that_the_candidate_assigns_has_no_order(tmp_path: pathlib.Path) -> None:
+    """What is added to it is there, whoever selects it."""
+    was, now = ({"python": f"config.plugins.names = {names}"} for names in (["size"], ["size", "shape"]))
+    for own, reach in ((["shape", "flux"], "inherited"), (["flux"], "shadowed")):
+        change = trace_small(
+            tmp_path, was, now, {"python": f"config.plugins.names = {own}"}, task_class=SAMPLE
+        )
+        assert change.reach == reach
 
 
 def test_declared_order_of_a_list_that_the_candidate_edits(tmp_path: pathlib.Path) -> None:
@@ -710,7 +726,7 @@ CHOICES = {
     ),
     "others": ("", "config.plugins.names = ['flux']", "plugins.names", "shape", "shadowed"),
     "removed": ("", "config.plugins.names -= {'shape'}", "plugins.names", "shape", "shadowed"),
-    "added": ("", "config.plugins.names |= {'flux'}", "plugins.names", "shape", "inherited"),
+    "edited": ("", "config.plugins.names |= {'flux'}", "plugins.names", "shape", "inherited"),
 }
 """What the reference selects later, what the candidate selects, and how that is named."""
 

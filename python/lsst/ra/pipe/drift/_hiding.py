@@ -340,6 +340,18 @@ def is_assigned(candidate: Snapshot, reference: Snapshot, label: str, name: str)
     """Tell whether the candidate's files say that it gives a field a new list
     rather than edits the reference's.
     """
-    declared = candidate.at(Level.DECLARED)
-    own = find_own(declared.tasks.get(label), name, reference) if declared else None
-    return own is not None and isinstance(own.value, list)
+    sides = [side.at(Level.DECLARED) for side in (reference, candidate)]
+    mine, theirs = (side.tasks.get(label) if side else None for side in sides)
+    own = find_own(theirs, name, reference)
+    if own is None:
+        return False
+    base = _base_of(own.value)
+    setting = mine.config.get(name) if mine else None
+    return isinstance(base, list) and not (setting and same_value(base, _base_of(setting.value)))
+
+
+def _base_of(value: JsonValue) -> JsonValue:
+    """Return what is edited, where that is known; the value if it is not
+    edited.
+    """
+    return value["$base"] if isinstance(value, dict) and "$base" in value else value

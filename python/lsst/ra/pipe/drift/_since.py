@@ -247,9 +247,11 @@ class _Tracer:
         old, new, theirs = difference.reference.value, difference.candidate.value, now.candidate.value
         if difference.kind is DifferenceKind.SUBSET:
             theirs = {"$set": []} if theirs == ABSENT else theirs
-        elif difference.kind is not DifferenceKind.FIELD or is_assigned(
-            self.candidate, self.reference, difference.task, difference.name
-        ):
+        elif difference.kind is not DifferenceKind.FIELD:
+            return False
+        is_set = isinstance(theirs, dict) and "$set" in theirs
+        if not is_set and is_assigned(self.candidate, self.reference, difference.task, difference.name):
+            # Members of a list may mean something by their place.
             return False
         return is_carried(old, new, theirs, difference.name)
 

@@ -15,6 +15,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from .._difference import DifferenceKind
 from .._since import Change, ChangeReport, Reach
 from ._wording import count, describe_sides, name_difference
 
@@ -105,7 +106,9 @@ def _describe(change: Change, report: ChangeReport) -> Iterator[str]:
     yield f"was {was.value}" + (f", by {was.origin}" if was.origin else "")
     yield f"is {now.value}" + (f", by {now.origin}" if now.origin else "")
     if change.candidate is not None:
-        is_other = change.difference.kind is not change.candidate.kind
+        is_other = change.difference.kind is not change.candidate.kind or (
+            change.candidate.kind is DifferenceKind.FIELD and change.candidate.name != change.difference.name
+        )
         whose = f" for {name_difference(change.candidate)}" if is_other else ""
         yield f"the candidate has {describe_sides(change.candidate, report.level)[1].value}{whose}"
     if change.hidden_by:

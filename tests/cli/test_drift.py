@@ -11,6 +11,8 @@ import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -70,6 +72,8 @@ def trial(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pa
     """Two pipelines and a policy, in a directory that has a variable and is the working directory."""
     for name in [name for name in os.environ if name.endswith("_DIR")]:
         monkeypatch.delenv(name)
+    # Only what looks like a product is named by its variable.
+    (tmp_path / "config").mkdir()
     monkeypatch.setenv("TRIAL_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "width", 80)
@@ -318,6 +322,94 @@ def test_report_that_cannot_be_written_is_status_two(trial: pathlib.Path) -> Non
     result = drift(*PAIR, "--format", "json", "--output", trial / "policy.yaml" / "report.json")
     assert result.exit_code == 2
     assert "policy.yaml" in result.stderr
+
+
+def test_level_that_a_snapshot_does_not_have_is_status_two(trial: pathlib.Path) -> None:
+    """A declared snapshot cannot be compared at the resolved level; it is named."""
+    (trial / "old.json").write_text(make_snapshot(PAIR[0]).to_json())
+    result = drift("$TRIAL_DIR/old.json", "$TRIAL_DIR/old.json", "--level", "resolved")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: $TRIAL_DIR/old.json:1: the resolved level was asked for")
+    assert drift("$TRIAL_DIR/old.json", PAIR[0], "--level", "declared").exit_code == 0
+    result = drift(*PAIR, "--since", "$TRIAL_DIR/old.json", "--level", "resolved")
+    assert result.exit_code == 2
+
+
+def test_declared_level_of_a_resolved_snapshot(trial: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is compared at the level that was asked for."""
+    monkeypatch.setenv("DRIFT_TEST_DIR", str(ROOT / "tests" / "data" / "drift"))
+    (trial / "leaf.json").write_text(make_snapshot("$DRIFT_TEST_DIR/pipelines/Leaf.yaml").to_json())
+    result = drift(*["$TRIAL_DIR/leaf.json"] * 2, "--level", "declared", "--format", "json")
+    [verdict] = json.loads(result.stdout)["verdicts"]
+    assert verdict["comparisons"][0]["level"] == Level.DECLARED
+
+
+DEEP = {
+    "code": (
+        "candidate.yaml",
+        "description: Deep.\ntasks:\n  one: {class: a.B, config: {file: $TRIAL_DIR/deep.py}}\n",
+    ),
+    "YAML": ("candidate.yaml", "description: " + "[" * 3000 + "]" * 3000 + "\n"),
+    "policy": ("policy.yaml", "allow: " + "[" * 3000 + "]" * 3000 + "\n"),
+}
+"""Files that are nested, or load what is nested, more deeply than Python's stack allows."""
+
+
+@pytest.mark.parametrize(("name", "text"), DEEP.values(), ids=DEEP)
+def test_nesting_without_end_is_status_two(name: str, text: str, trial: pathlib.Path) -> None:
+    """The file is named."""
+    (trial / "deep.py").write_text(f"config.number = {'-' * 5000}1\n")
+    (trial / name).write_text(text)
+    result = drift(*PAIR, "-p", "policy.yaml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert name in result.stderr or "deep.py" in result.stderr
+
+
+def test_what_nobody_foresaw_is_status_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its traceback; status 1 would mean that pipelines differ."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("not foreseen")
+
+    monkeypatch.setattr("lsst.ra.pipe.cli._drift.compare_snapshots", fail)
+    result = drift(*PAIR)
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "ZeroDivisionError: not foreseen" in result.stderr
+    assert result.stdout == ""
+
+
+NOT_ASCII = "Zwei ist schneller, größer \u2192 später."
+
+
+@pytest.mark.parametrize(
+    "args",
+    [(), ("-o", "report.txt"), ("--format", "markdown")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_locale_does_not_matter(args: tuple[str, ...], encoding: str, trial: pathlib.Path) -> None:
+    """Reasons that are not ASCII are written where the locale has only that."""
+    text = POLICY.replace("Two is faster.", NOT_ASCII)
+    (trial / "policy.yaml").write_text(text, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
+    if encoding != "ascii":
+        environment["PYTHONIOENCODING"] = encoding
+    command = [sys.executable, "-m", "lsst.ra.pipe.cli", "drift", "-p", "policy.yaml"]
+    command += ["--propose", "overlay.yaml", *args]
+    done = subprocess.run(command, env=environment, cwd=trial, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert f"one.number: {NOT_ASCII}" in (trial / "overlay.yaml").read_text(encoding="utf-8")
+    if "-o" in args:
+        assert "größer" in (trial / "report.txt").read_text(encoding="utf-8")
+    else:
+        assert done.stdout
 
 
 # Formats.

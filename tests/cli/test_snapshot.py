@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
@@ -125,6 +126,46 @@ def test_two_processes_write_the_same_bytes(pipeline: str, tmp_path: pathlib.Pat
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
     assert Snapshot.from_json(outputs[0].decode(), name=pipeline).tasks
+
+
+@pytest.mark.parametrize("change", ["class", "names"])
+def test_facts_of_wrong_types_are_status_two(change: str, tmp_path: pathlib.Path) -> None:
+    """The file is named; there is no traceback."""
+    facts = json.loads((ROOT / "config" / "snapshots" / "LATISS" / "SingleFrame.json").read_text())
+    if change == "class":
+        facts["tasks"]["isr"]["class"] = 5
+    else:
+        facts["tasks"]["isr"]["config"]["some"] = {"names": "{1", "values": {}}
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps(facts))
+    result = snapshot(path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert "facts.json:1: " in result.stderr
+
+
+def test_what_nobody_foresaw_is_status_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its traceback."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("not foreseen")
+
+    monkeypatch.setattr("lsst.ra.pipe.cli._comparing.load_snapshot", fail)
+    result = snapshot(LEAF)
+    assert result.exit_code == 2
+    assert "ZeroDivisionError: not foreseen" in result.stderr
+
+
+def test_declared_level_of_a_resolved_snapshot_is_written(tmp_path: pathlib.Path) -> None:
+    """A snapshot that does not have the level that is wanted is refused."""
+    path = tmp_path / "leaf.json"
+    snapshot(LEAF, "-o", path)
+    result = snapshot(path, "--level", "declared")
+    assert Snapshot.from_json(result.stdout, name="stdout").level is Level.DECLARED
+    snapshot(path, "--level", "declared", "-o", tmp_path / "declared.json")
+    result = snapshot(tmp_path / "declared.json", "--level", "resolved")
+    assert result.exit_code == 2
+    assert "declared.json:1: the resolved level was asked for" in result.stderr
 
 
 # Override files.

@@ -39,14 +39,20 @@ FIRST_LOOK_ISR = "lsst.ra.pipe.tasks.FirstLookIsrTask"
 Change = Callable[[Any], None]
 
 
-def take(config: Config, *, drop: tuple[str, ...] = (), level: Level = Level.RESOLVED) -> Snapshot:
+def take(
+    config: Config,
+    *,
+    drop: tuple[str, ...] = (),
+    level: Level = Level.RESOLVED,
+    task_class: str = "else.where.OtherTask",
+) -> Snapshot:
     """Take a snapshot of a task with a configuration."""
     settings = {
         name: Setting(value=state.value)
         for name, state in flatten_config(config).items()
         if not name.endswith(drop)
     }
-    task = TaskSnapshot.model_validate({"class": "else.where.OtherTask", "config": settings})
+    task = TaskSnapshot.model_validate({"class": task_class, "config": settings})
     return Snapshot(level=level, pipeline="$AP_PIPE_DIR/pipelines/Some.yaml", tasks={"sample": task})
 
 
@@ -151,6 +157,54 @@ def test_values_of_every_kind_are_given(change: Change) -> None:
     assert "does not have" not in text
     changed = {name: state.value for name, state in flatten_config(config).items()}
     assert changed != {name: state.value for name, state in flatten_config(make_config()).items()}
+
+
+def empty_dictionaries(config: Any) -> None:
+    """Remove all there is, in a subtask and a plugin as well."""
+    config.colors = {}
+    config.part.colors = {}
+    config.plugins["flux"].by_amplifier = {}
+    for part in (config.part, config.worker):
+        del part.rules["R00"]
+
+
+def test_emptied_dictionaries_are_emptied() -> None:
+    """A snapshot of the same class has no field of them."""
+    config = make_config()
+    empty_dictionaries(config)
+    text = write_overrides(take(config, task_class=CLASS), CLASS, title="Sample.")
+    again = make_config()
+    again.loadFromString(text)
+    assert again.toDict() == config.toDict()
+    assert "keep their defaults" not in text
+
+
+def test_dictionaries_that_may_be_empty_are_said() -> None:
+    """Another class may have no such field, so that they are left as they are."""
+    config = make_config()
+    empty_dictionaries(config)
+    text = write_overrides(take(config), CLASS, title="Sample.")
+    comment = " ".join(line.removeprefix("# ") for line in text.split("keep their defaults")[1].splitlines())
+    for name in ("colors", "part.colors", "part.rules", "worker.rules", "plugins.flux.by_amplifier"):
+        assert f" {name}" in comment
+    assert "by_number" not in text
+    assert load(text, make_config())["colors.g"] == 0.1
+
+
+def test_plugins_that_are_not_selected_are_set() -> None:
+    """Who selects them later finds them as they were."""
+    config = make_config()
+    config.plugins["shape"].low = 5.0
+    config.method["shape"].by_amplifier = {7: 2.0}
+    config.method["chain"].plugins.names = ["two"]
+    text = write_overrides(take(config), CLASS, title="Sample.")
+    again = make_config()
+    again.loadFromString(text)
+    assert set(again.plugins.names) == {"flux"}
+    assert again.plugins["shape"].low == 5.0
+    assert dict(again.method["shape"].by_amplifier) == {7: 2.0}
+    assert set(again.method["chain"].plugins.names) == {"two"}
+    assert "does not have" not in text
 
 
 def test_what_is_the_default_is_not_said() -> None:

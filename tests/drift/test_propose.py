@@ -10,9 +10,11 @@ from __future__ import annotations
 import datetime
 import os
 import pathlib
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 
+import drift_tasks
 import pytest
 import yaml
 from drift_tree import PRODUCTS, ROOT
@@ -109,6 +111,8 @@ def _variables(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
         monkeypatch.setenv(name, os.environ.get(name, str(home)))
     monkeypatch.setenv("RA_PIPE_DIR", str(ROOT))
     monkeypatch.setenv("DRIFT_TEST_DIR", str(SAMPLES))
+    # Only what looks like a product is named by its variable.
+    (tmp_path / "config").mkdir()
     monkeypatch.setenv("TRIAL_DIR", str(tmp_path))
 
 
@@ -291,6 +295,82 @@ def test_half_of_what_needs_another_is_refused(
     policy = make_policy(tmp_path / "policy.yaml", wanted)
     with pytest.raises(DriftError, match=message):
         propose(LEAF, candidate, policy, tmp_path / "overlay.yaml", Level.RESOLVED)
+
+
+MEASURE = """\
+description: Measures otherwise.
+imports: [$DRIFT_TEST_DIR/pipelines/Leaf.yaml]
+tasks:
+  measure:
+    class: drift_tasks.MeasureTask
+    config:
+      python: |
+"""
+
+
+@pytest.mark.parametrize(
+    "code", ['config.name = "os"', 'config.masks = ["plugins", "SAT"]', 'config.name = "config"']
+)
+def test_strings_that_are_names_stay_strings(
+    code: str, trial: Callable[..., str], tmp_path: pathlib.Path
+) -> None:
+    """In YAML they would be what has these names in the module of the task."""
+    candidate = trial("Names.yaml", f"{MEASURE}        {code}\n")
+    wanted = find_differences(candidate)
+    assert len(wanted) == 1
+    policy = make_policy(tmp_path / "policy.yaml", wanted)
+    path = tmp_path / "overlay.yaml"
+    assert_exact(*propose(LEAF, candidate, policy, path, Level.RESOLVED), wanted)
+    assert yaml.safe_load(path.read_text())["tasks"]["measure"]["config"] == {"python": f"{code}\n"}
+
+
+def test_new_element_of_configurations_is_refused(trial: Callable[..., str], tmp_path: pathlib.Path) -> None:
+    """Settings of it do not make it; the line of the policy is named."""
+    code = 'config.rules["new"] = type(config).rules.itemtype()\nconfig.rules["new"].weight = 7.0\n'
+    candidate = trial("Rules.yaml", MEASURE + textwrap.indent(code, " " * 8))
+    wanted = find_differences(candidate)
+    assert "field measure.rules.new.weight" in map(called, wanted)
+    policy = make_policy(tmp_path / "policy.yaml", wanted)
+    with pytest.raises(DriftError) as caught:
+        propose(LEAF, candidate, policy, tmp_path / "overlay.yaml", Level.RESOLVED)
+    assert re.match(rf"{re.escape(str(policy.allow[0].place))}: measure\.rules\.new\.", str(caught.value))
+    assert "an element of a dictionary that the reference does not have" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "place", "message"),
+    [
+        (("threshold: 9.0", "threshold: high"), "Candidate.yaml:1", "threshold: high"),
+        (("imports:", "imports: ["), "Candidate.yaml:1", "this is no YAML"),
+        (None, "policy.yaml", "threshold: 9.0"),
+    ],
+)
+def test_overlay_that_does_not_load_names_no_draft(
+    edit: tuple[str, str] | None,
+    place: str,
+    message: str,
+    trial: Callable[..., str],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The entry of the policy whose line fails is named, and the line, but not the overlay."""
+    candidate = trial("Candidate.yaml", MEASURE.replace("python: |", "threshold: 9.0"))
+    sides = [load_snapshot(uri, level=Level.RESOLVED) for uri in (LEAF, candidate)]
+    policy = make_policy(tmp_path / "policy.yaml", compare_snapshots(*sides).differences)
+    judged = judge([compare_snapshots(*sides)], policy, today=TODAY).comparisons[0]
+    text = write_proposal(judged, *sides)
+    path = tmp_path / ".overlay.yaml.draft"
+    if edit is None:
+        monkeypatch.setattr(drift_tasks.MeasureConfig.threshold, "check", lambda value: value < 9)
+    else:
+        assert edit[0] in text
+        text = text.replace(*edit)
+    path.write_text(text)
+    with pytest.raises(DriftError) as caught:
+        check_proposal(str(path), judged, *sides)
+    assert re.match(rf"\$TRIAL_DIR/{place}", str(caught.value)), caught.value
+    assert message in str(caught.value)
+    assert "draft" not in str(caught.value)
 
 
 def test_task_is_left_out(trial: Callable[..., str], tmp_path: pathlib.Path) -> None:

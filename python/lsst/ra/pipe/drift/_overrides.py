@@ -278,7 +278,7 @@ def _write_unsaid(config: Config, wanted: _Wanted, is_same: bool) -> str:
     if not unsaid:
         return ""
     return _write_comment(
-        f"Dictionaries that keep their defaults; there they are empty, or there are none: {', '.join(unsaid)}."
+        f"Dictionaries that keep their defaults; they are empty there, or not there: {', '.join(unsaid)}."
     )
 
 

@@ -123,16 +123,16 @@ def _explain(error: DriftError, uri: str, judged: JudgedComparison, candidate: S
     match = re.match(rf"{re.escape(name)}:(\d+): ", str(error))
     problem = str(error)[match.end() if match else 0 :].replace(name, "the overlay")
     lines = ResourcePath(uri).read().decode().splitlines()
+    side = candidate.at(judged.comparison.level) or candidate
     line = lines[int(match[1]) - 1].strip() if match and int(match[1]) <= len(lines) else ""
     for one in _find_wanted(judged):
-        if one.entry and line and line in _lines_of(one.difference, candidate):
+        if one.entry and line and line in _lines_of(one.difference, side):
             return DriftError(
                 f"{one.entry.place}: {one.difference.subject} cannot be propagated: {line!r}: {problem}"
             )
+    place = f"{_file_of(candidate)}:1"
     where = f" at {line!r}" if line else ""
-    return DriftError(
-        f"{_file_of(candidate)}:1: this cannot be proposed: the overlay fails{where}: {problem}"
-    )
+    return DriftError(f"{place}: this cannot be proposed: the overlay fails{where}: {problem}")
 
 
 def _lines_of(difference: Difference, candidate: Snapshot) -> list[str]:
@@ -141,9 +141,7 @@ def _lines_of(difference: Difference, candidate: Snapshot) -> list[str]:
         case DifferenceKind.BLOCK:
             return [line.strip() for line in difference.name.splitlines()]
         case DifferenceKind.FIELD:
-            side = candidate.at(Level.DECLARED) if difference.task not in candidate.tasks else candidate
-            assert side is not None
-            setting = side.tasks[difference.task].config[difference.name]
+            setting = candidate.tasks[difference.task].config[difference.name]
             value = yaml.safe_dump({difference.name: decode_value(setting.value)}, width=100)
             return [*write_edits(setting.path or difference.name, difference), value.splitlines()[0]]
         case _:

@@ -56,6 +56,6 @@ CONFIG_LINE = 6
 
 def make_home(path: pathlib.Path, patch: pytest.MonkeyPatch, variable: str = "HERE_DIR") -> Home:
     """Make a product and set its variable."""
-    path.mkdir(exist_ok=True)
+    (path / "ups").mkdir(parents=True, exist_ok=True)
     patch.setenv(variable, str(path))
     return Home(path)

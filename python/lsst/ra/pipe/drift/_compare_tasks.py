@@ -99,7 +99,17 @@ class _Pair:
                     continue
             elif self._follows_from_choice(name, mine or theirs):
                 continue
-            yield self._difference(DifferenceKind.FIELD, name, _setting_side(mine), _setting_side(theirs))
+            sides = [self._field_side(name, task) for task in (self.one, self.other)]
+            yield self._difference(DifferenceKind.FIELD, name, *sides)
+
+    def _field_side(self, name: str, task: TaskSnapshot) -> Side:
+        """Return a field of one side.  If only the other has it and names the
+        class in another way, pipe_base dropped what was imported: by that line.
+        """
+        if setting := task.config.get(name):
+            return Side(value=setting.value, set_by=setting.set_by)
+        is_dropped = self.one.task_class != self.other.task_class
+        return Side(set_by=task.declared_by if is_dropped and not task.connections else None)
 
     def _follows_from_parameter(self, mine: Setting, theirs: Setting) -> bool:
         return _parameter_of(mine) == _parameter_of(theirs) and _parameter_of(mine) in self.parameters
@@ -163,8 +173,12 @@ class _Pair:
         """Find fields that are set before a statement here, after it there."""
         for name in sorted(self.one.config.keys() & self.other.config.keys()):
             mine, theirs = self.one.config[name], self.other.config[name]
+            if not same_value(mine.value, theirs.value):
+                continue
+            if mine.hidden_by != theirs.hidden_by:
+                yield self._difference(DifferenceKind.ORDER, name, _hidden_side(mine), _hidden_side(theirs))
             crossed = [pair for pair in common if (pair[0] < mine.after) is not (pair[1] < theirs.after)]
-            if crossed and same_value(mine.value, theirs.value):
+            if crossed:
                 code = self.one.blocks[crossed[0][0]].code
                 texts = [
                     f"{'after' if is_after else 'before'}: {code}"
@@ -230,8 +244,9 @@ def _parameter_of(setting: Setting) -> str | None:
     return setting.parameter
 
 
-def _setting_side(setting: Setting | None) -> Side:
-    return Side(value=setting.value, set_by=setting.set_by) if setting else Side()
+def _hidden_side(setting: Setting) -> Side:
+    text = f"before: {setting.hidden_by}" if setting.hidden_by else "after what is around it"
+    return Side(value=text, set_by=setting.set_by)
 
 
 def _block_side(block: Block) -> Side:

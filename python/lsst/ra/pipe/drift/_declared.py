@@ -183,24 +183,27 @@ class _Declaration:
         values.
         """
         for file in config.file:
-            self._apply_file(str(file), at=_origin(file) or Origin(kind=OriginKind.PIPELINE), depth=0)
+            self._apply_file(str(file), at=_origin(file) or Origin(kind=OriginKind.PIPELINE))
         if config.python:
             origin = _origin(config.python) or Origin(kind=OriginKind.PIPELINE)
             statements = read_statements(str(config.python), name=origin.file, first_line=origin.line or 1)
             for statement in statements:
-                self._apply(statement, kind=OriginKind.PYTHON, file=origin.file, depth=0)
+                self._apply(statement, kind=OriginKind.PYTHON, file=origin.file)
         for name, traced in config.rest.items():
             parameter = find_parameter(traced.value, self._parameters)
             value = self._parameters[parameter].value if parameter else traced.value
             self._set(parse_path(str(name)), encode_value(parse_value(value)), traced.origin, parameter)
 
-    def _apply_file(self, location: str, *, at: Origin, depth: int) -> None:
+    def _apply_file(
+        self, location: str, *, at: Origin, depth: int = 0, root: FieldPath | None = None
+    ) -> None:
+        """Apply a file to a field, or to the whole configuration."""
         name = name_file(location)
         text = self._source.read_file(location, at=at)
         for statement in read_statements(text, name=name):
-            self._apply(statement, kind=OriginKind.FILE, file=name, depth=depth)
+            self._apply(statement.below(root), kind=OriginKind.FILE, file=name, depth=depth)
 
-    def _apply(self, statement: Statement, *, kind: OriginKind, file: str, depth: int) -> None:
+    def _apply(self, statement: Statement, *, kind: OriginKind, file: str, depth: int = 0) -> None:
         """Apply a statement of code."""
         origin = Origin(kind=kind, file=file, line=statement.line)
         match statement:
@@ -213,18 +216,19 @@ class _Declaration:
                 self._set(field, value, origin)
             case Edit(field=field, verb=verb, values=values):
                 self._edit(field, verb, list(values), origin)
-            case Include(location=location):
+            case Include(location=location, root=root):
                 if depth >= _MAX_INCLUDES:
                     raise DriftError(
                         f"{origin}: these override files load each other without end: {location}"
                     )
-                if location.startswith("."):
+                if kind is OriginKind.FILE and not _is_absolute(location):
                     location = posixpath.normpath(posixpath.join(posixpath.dirname(file), location))
-                self._apply_file(location, at=origin, depth=depth + 1)
+                self._apply_file(location, at=origin, depth=depth + 1, root=root)
             case Other(code=code):
                 self.blocks.append(Block(code=code, set_by=origin))
 
     def _set(self, field: FieldPath, value: JsonValue, origin: Origin, parameter: str | None = None) -> None:
+        self._hide_inside(field.dotted)
         self.settings[field.dotted] = Setting(
             value=value,
             set_by=origin,
@@ -232,6 +236,13 @@ class _Declaration:
             parameter=parameter,
             after=len(self.blocks),
         )
+
+    def _hide_inside(self, around: str) -> None:
+        """Note that what is inside a field may be undone by setting that."""
+        inside = f"{around.removesuffix('.target')}."
+        for name, setting in self.settings.items():
+            if name.startswith(inside) and name != around:
+                self.settings[name] = setting.model_copy(update={"hidden_by": around})
 
     def _edit(self, field: FieldPath, verb: str, values: list[JsonValue], origin: Origin) -> None:
         """Note an edit of a field; what it is edited from may be unknown."""
@@ -246,6 +257,10 @@ class _Declaration:
         if verb in ("add", "remove"):
             values = [one for _, one in sorted({sort_key(one): one for one in values}.items())]
         self._set(field, {**value, "$edits": [*edits, [verb, values]]}, origin)
+
+
+def _is_absolute(location: str) -> bool:
+    return location.startswith(("$", "/")) or "://" in location
 
 
 def parse_value(value: Any) -> Any:

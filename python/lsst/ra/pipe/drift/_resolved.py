@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lsst.pex.config import Config
@@ -36,6 +36,7 @@ from ._fields import FieldState, flatten_config
 from ._snapshot import Connection, Level, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
 from ._sources import PipelineSource, Traced, TracedStr, name_file
 from ._statements import parse_path
+from ._values import format_value
 
 _APPLIES = "applyTo"
 """Function of pipe_base under which all override code runs."""
@@ -83,7 +84,7 @@ def resolve_pipeline(source: PipelineSource, declared: Snapshot) -> Snapshot:
         config = overrides.apply(task.config or [])
         configs[label] = _add_parameters(overrides.settings, declared.tasks[label].config)
         _add_task(graph, label, classes[label], config, declared.tasks[label].declared_by)
-    _check_contracts(declared, {label: node.config for label, node in graph.tasks.items()})
+    _check_contracts(declared, {label: node.config for label, node in graph.tasks.items()}, configs)
     tasks = {
         label: _describe_task(node, configs[label], declared.tasks[label].declared_by)
         for label, node in graph.tasks.items()
@@ -125,10 +126,11 @@ def _is_installed(module: str) -> bool:
 def _import_instrument(declared: Snapshot) -> Instrument | None:
     if declared.instrument is None:
         return None
-    instrument: Instrument = _import_type(
-        declared.instrument, Origin(kind=OriginKind.PIPELINE, file=declared.pipeline, line=1)
-    )()
-    return instrument
+    instrument = _import_type(declared.instrument, declared.instrument_by)
+    if not issubclass(instrument, Instrument):
+        raise DriftError(f"{declared.instrument_by}: {declared.instrument} is not an instrument.")
+    made: Instrument = instrument()
+    return made
 
 
 def _add_parameters(settings: Mapping[str, Setting], said: Mapping[str, Setting]) -> Mapping[str, Setting]:
@@ -153,7 +155,10 @@ def _add_task(
         raise DriftError(f"{at}: the configuration of {label} is not valid: {_say(error)}") from error
 
 
-def _check_contracts(declared: Snapshot, configs: Mapping[str, Config]) -> None:
+def _check_contracts(
+    declared: Snapshot, configs: Mapping[str, Config], tasks: Mapping[str, Mapping[str, Setting]]
+) -> None:
+    """Hold the configurations against the contracts."""
     for contract in declared.contracts:
         try:
             holds = eval(contract.contract, None, dict(configs))
@@ -163,7 +168,18 @@ def _check_contracts(declared: Snapshot, configs: Mapping[str, Config]) -> None:
             if holds:
                 continue
             problem = contract.msg or "is broken"
-        raise DriftError(f"{contract.declared_by}: the contract {contract.contract!r}: {problem}")
+        values = "; ".join(_describe_operands(contract.contract, tasks))
+        raise DriftError(
+            f"{contract.declared_by}: the contract {contract.contract!r} of {declared.pipeline}: {problem}"
+            f"{f' ({values})' if values else ''}"
+        )
+
+
+def _describe_operands(contract: str, tasks: Mapping[str, Mapping[str, Setting]]) -> Iterator[str]:
+    """Say what the fields are that a contract names, and who set them."""
+    for label, name in dict.fromkeys(re.findall(r"(?<![\w.])(\w+)\.([\w.]+)", contract)):
+        if setting := tasks.get(label, {}).get(name):
+            yield f"{label}.{name} is {format_value(setting.value)}, by {setting.set_by}"
 
 
 def _describe_task(node: TaskNode, config: Mapping[str, Setting], at: Origin | None) -> TaskSnapshot:
@@ -260,7 +276,7 @@ class _Overrides:
             overrides.applyTo(self._config)  # type: ignore[no-untyped-call]
         except DriftError:
             raise
-        except Exception as error:  # Override code may raise anything.
+        except (Exception, SystemExit) as error:  # Override code may raise anything.
             raise self._blame(error) from error
         self.settings = dict(sorted(self.settings.items()))
         return self._config
@@ -327,6 +343,8 @@ class _Overrides:
             code = _find_code_that_set(before, state)
             if code is None:
                 continue
+            if code.file and code.file not in self._source.digests:
+                self._source.read_file(code.file, at=stage.origin)
             place, parameter = _place(stage, name, code)
             self.settings[name] = _make_setting(name, state, place, parameter)
         for name in self.settings.keys() - fields.keys():
@@ -347,7 +365,7 @@ class _Overrides:
                 self._source.read_file(names[-1], at=Origin(kind=OriginKind.INSTRUMENT))
         return Origin(kind=OriginKind.INSTRUMENT, file=", ".join(names), line=1 if len(names) == 1 else None)
 
-    def _blame(self, error: Exception) -> DriftError:
+    def _blame(self, error: BaseException) -> DriftError:
         """Say which override failed, and on which line."""
         stage = self._stages[min(self._n_done, len(self._stages) - 1)]
         origin = stage.origin
@@ -362,7 +380,7 @@ class _Overrides:
         return DriftError(f"{origin}: this override fails: {type(error).__name__}: {_say(error)}")
 
 
-def _say(error: Exception) -> str:
+def _say(error: BaseException) -> str:
     """Return the message of an error; pex_config adds where it looked."""
     return " ".join(str(error).partition("\nFor more information")[0].split())
 

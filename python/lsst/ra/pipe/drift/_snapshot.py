@@ -99,6 +99,10 @@ class Setting(_Model):
     """
     parameter: str | None = None
     """The parameter whose value it is, if it is one's."""
+    hidden_by: str | None = None
+    """A field around it that is set afterwards, which may undo it; declared
+    level only.
+    """
     after: int = 0
     """Number of the task's blocks that run before it is set."""
 

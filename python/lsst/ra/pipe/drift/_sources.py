@@ -32,6 +32,11 @@ _UNSET_VARIABLE = re.compile(r"^\$\{?(\w+)\}?")
 _RESOURCE = re.compile(r"^resource://lsst\.([\w.]+)/resources/(.*)")
 """A file that a Python package of a product brings along."""
 
+_BRACES = re.compile(r"^\$\{(\w+)\}")
+
+_PARTS_OF_PRODUCT = ("config", "pipelines", "python", "ups")
+"""Directories of which a product has one at least."""
+
 _PRODUCT = re.compile(r"^eups://([\w-]+)/(.*)")
 """A file of a product, as lsst.resources writes what begins with a variable."""
 
@@ -226,18 +231,22 @@ def name_file(location: str) -> str:
     if product := _PRODUCT.match(location):
         return f"${product[1].upper()}_DIR/{product[2]}"
     if location.startswith("$") or "://" in location:
-        return str(location)
+        return _BRACES.sub(r"$\1", location)
     path = os.path.abspath(location)
-    homes = {
-        name: os.path.abspath(value)
-        for name, value in os.environ.items()
-        if name.endswith("_DIR") and value and os.path.isabs(value)
-    }
-    inside = [name for name, home in homes.items() if home != "/" and path.startswith(home + os.sep)]
-    if not inside:
-        return str(location)
-    best = min(inside, key=lambda name: (-len(homes[name]), name))
+    homes = {name: home for name, home in _find_products() if path.startswith(home + os.sep)}
+    if not homes:
+        return path.removeprefix(os.getcwd() + os.sep)
+    best = min(homes, key=lambda name: (-len(homes[name]), name))
     return f"${best}{path[len(homes[best]) :]}"
+
+
+def _find_products() -> Iterator[tuple[str, str]]:
+    """Yield the variables that name products, with their directories."""
+    for name, value in os.environ.items():
+        home = os.path.abspath(value)
+        parts = (os.path.join(home, part) for part in _PARTS_OF_PRODUCT)
+        if name.endswith("_DIR") and os.path.isabs(value) and any(map(os.path.isdir, parts)):
+            yield name, home
 
 
 def _read(location: str, what: str) -> str:
@@ -269,12 +278,18 @@ class _TracingLoader(PipelineYamlLoader):
         """Make a mapping; a key that comes twice is an error with its line."""
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is not a name", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} comes twice", key.start_mark
                 )
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        try:
+            return super().construct_mapping(node, deep)
+        except KeyError as error:
+            problem = f"pipe_base takes no key twice, also from a merge: {error}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
     def construct_traced(self, node: yaml.ScalarNode) -> TracedStr:
         """Make a string."""

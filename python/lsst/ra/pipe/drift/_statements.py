@@ -27,7 +27,7 @@ import ast
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ._errors import DriftError
@@ -51,6 +51,21 @@ class Statement:
     line: int
     """Line of the code, from one."""
 
+    def below(self, root: FieldPath | None) -> Statement:
+        """Return the statement for code that changes one field only.
+
+        Parameters
+        ----------
+        root
+            What ``config`` is in the code; `None` for the whole.
+
+        Returns
+        -------
+        statement
+            The statement, with the names that the whole configuration has.
+        """
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class FieldPath:
@@ -61,6 +76,21 @@ class FieldPath:
     code: str
     """As code has it, without ``config.``."""
 
+    def below(self, root: FieldPath | None) -> FieldPath:
+        """Return the names of the field of that name in another.
+
+        Parameters
+        ----------
+        root
+            The other field; `None` for the whole configuration.
+
+        Returns
+        -------
+        path
+            The names.
+        """
+        return FieldPath(f"{root.dotted}.{self.dotted}", f"{root.code}.{self.code}") if root else self
+
 
 @dataclasses.dataclass(frozen=True)
 class Assignment(Statement):
@@ -70,6 +100,10 @@ class Assignment(Statement):
     """The field."""
     value: JsonValue
     """Encoded value; an expression if it is not a constant."""
+
+    def below(self, root: FieldPath | None) -> Assignment:
+        """Return the assignment for code that changes one field only."""
+        return dataclasses.replace(self, field=self.field.below(root))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +117,23 @@ class Edit(Statement):
     values: tuple[JsonValue, ...]
     """Encoded values."""
 
+    def below(self, root: FieldPath | None) -> Edit:
+        """Return the edit for code that changes one field only."""
+        return dataclasses.replace(self, field=self.field.below(root))
+
 
 @dataclasses.dataclass(frozen=True)
 class Include(Statement):
     """Loads another override file."""
 
     location: str
-    """Location; relative to this file if it begins with ``./``."""
+    """Location; relative to this file if it is not absolute."""
+    root: FieldPath | None = None
+    """The field that the file changes; `None` for all of them."""
+
+    def below(self, root: FieldPath | None) -> Include:
+        """Return the loading for code that changes one field only."""
+        return dataclasses.replace(self, root=self.root.below(root) if self.root else root)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +142,10 @@ class Other(Statement):
 
     code: str
     """The statement, written in one way whatever its layout."""
+
+    def below(self, root: FieldPath | None) -> Other:
+        """Return the statement, with a word on what it changes."""
+        return dataclasses.replace(self, code=f"{self.code}  # of {root.code}") if root else self
 
 
 def read_statements(code: str, *, name: str, first_line: int = 1) -> Iterator[Statement]:
@@ -127,9 +175,15 @@ def read_statements(code: str, *, name: str, first_line: int = 1) -> Iterator[St
     except SyntaxError as error:
         line = (error.lineno or 1) + first_line - 1
         raise DriftError(f"{name}:{line}: this is not Python: {error.msg}") from error
+    directories: dict[str, str] = {}
     for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=variable)], value=value) if (
+                directory := _directory_of(value, directories)
+            ) is not None:
+                directories[variable] = directory
         if not _is_docstring(node):
-            yield _read_statement(node, node.lineno + first_line - 1)
+            yield _read_statement(node, node.lineno + first_line - 1, directories)
 
 
 def parse_path(text: str) -> FieldPath:
@@ -156,7 +210,7 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _read_statement(node: ast.stmt, line: int) -> Statement:
+def _read_statement(node: ast.stmt, line: int, directories: Mapping[str, str]) -> Statement:
     """Tell what a statement does."""
     other = Other(line, ast.unparse(node))
     match node:
@@ -169,17 +223,23 @@ def _read_statement(node: ast.stmt, line: int) -> Statement:
         case ast.AugAssign(target=target, op=ast.Sub(), value=value) if path := _path_of(target):
             return _make_edit(line, path, "remove", [value]) or other
         case ast.Expr(ast.Call(func=ast.Attribute(value=owner, attr=method), args=arguments, keywords=[])):
-            return _read_call(line, owner, method, arguments) or other
+            return _read_call(line, owner, method, arguments, directories) or other
         case _:
             return other
 
 
-def _read_call(line: int, owner: ast.expr, method: str, arguments: list[ast.expr]) -> Statement | None:
+def _read_call(
+    line: int,
+    owner: ast.expr,
+    method: str,
+    arguments: list[ast.expr],
+    directories: Mapping[str, str],
+) -> Statement | None:
     """Tell what the call of a method of a field does."""
-    if _is_config(owner):
-        location = _location_of(arguments[0]) if method == "load" and len(arguments) == 1 else None
-        return Include(line, location) if location else None
     path = _path_of(owner)
+    if method == "load" and len(arguments) == 1 and (path or _is_config(owner)):
+        location = _location_of(arguments[0], directories)
+        return Include(line, location, path) if location else None
     if path is None:
         return None
     if method == "retarget" and len(arguments) == 1:
@@ -249,17 +309,46 @@ def _constant_of(node: ast.expr) -> Any:
         return None
 
 
-def _location_of(node: ast.expr) -> str | None:
-    """Return the location that a `load` names: a constant, or one beside the
-    file, by ``os.path.join(os.path.dirname(__file__), ...)``.
+def _location_of(node: ast.expr, directories: Mapping[str, str]) -> str | None:
+    """Return the location that a `load` names: a constant, or one in a
+    directory that the code works out.
     """
     match node:
         case ast.Constant(str(text)):
             return text
+        case ast.Call(func=ast.Attribute(attr="join"), args=[home, *parts]) if (
+            directory := _directory_of(home, directories)
+        ) is not None:
+            names = [part.value for part in parts if isinstance(part, ast.Constant)]
+            if len(names) == len(parts) and all(isinstance(name, str) for name in names):
+                return "/".join([directory, *map(str, names)])
+    return None
+
+
+def _directory_of(node: ast.expr, directories: Mapping[str, str]) -> str | None:
+    """Return the directory that an expression means: that of the file itself,
+    of a package, or a variable's.
+    """
+    match node:
+        case ast.Name(id=variable):
+            return directories.get(variable)
+        case ast.Call(func=ast.Attribute(attr="dirname"), args=[inner]) if _is_own_file(inner):
+            return "."
         case ast.Call(
-            func=ast.Attribute(attr="join"),
-            args=[ast.Call(func=ast.Attribute(attr="dirname"), args=[ast.Name(id="__file__")]), *parts],
-        ) if all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in parts):
-            return "/".join([".", *(part.value for part in parts)])  # type: ignore[attr-defined]
-        case _:
-            return None
+            func=ast.Name(id="getPackageDir") | ast.Attribute(attr="getPackageDir"),
+            args=[ast.Constant(str(name))],
+        ):
+            return f"${name.upper()}_DIR"
+        case ast.Call(func=ast.Attribute(attr="join")):
+            return _location_of(node, directories)
+    return None
+
+
+def _is_own_file(node: ast.expr) -> bool:
+    """Tell whether an expression is the path of the file itself."""
+    match node:
+        case ast.Name(id="__file__"):
+            return True
+        case ast.Call(func=ast.Attribute(attr="abspath" | "realpath"), args=[inner]):
+            return _is_own_file(inner)
+    return False

@@ -11,8 +11,7 @@ __all__ = ("Comparison", "Difference", "DifferenceKind", "Side")
 
 import enum
 
-import pydantic
-
+from ._record import Record
 from ._snapshot import Level, Origin
 from ._values import ABSENT, JsonValue, format_value
 
@@ -48,11 +47,7 @@ class DifferenceKind(enum.StrEnum):
     """The value of a parameter."""
 
 
-class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """Base of the records."""
-
-
-class Side(_Model):
+class Side(Record):
     """How one of the two pipelines has it."""
 
     value: JsonValue = ABSENT
@@ -69,7 +64,7 @@ class Side(_Model):
         return format_value(self.value)
 
 
-class Difference(_Model):
+class Difference(Record):
     """Something that is not the same in two pipelines."""
 
     kind: DifferenceKind
@@ -94,7 +89,7 @@ class Difference(_Model):
         return where if self.kind is DifferenceKind.FIELD else f"{self.kind} {where}".rstrip()
 
 
-class Comparison(_Model):
+class Comparison(Record):
     """How a candidate differs from a reference."""
 
     reference: str

@@ -13,8 +13,6 @@ import dataclasses
 import enum
 from collections.abc import Iterator, Mapping
 
-import pydantic
-
 from ._compare import compare_snapshots
 from ._difference import Comparison, Difference, DifferenceKind, Side
 from ._hiding import (
@@ -28,6 +26,7 @@ from ._hiding import (
     mentions,
 )
 from ._policy import Policy, PolicyEntry
+from ._record import Record
 from ._snapshot import Level, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
 from ._values import ABSENT, JsonValue, same_value
 
@@ -49,11 +48,7 @@ class Reach(enum.StrEnum):
     """A statement of the candidate that was not worked out may hide it."""
 
 
-class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """Base of the records."""
-
-
-class Change(_Model):
+class Change(Record):
     """A change of the reference."""
 
     difference: Difference
@@ -76,7 +71,7 @@ class Change(_Model):
     """Entries of the policy that are about this, before or after."""
 
 
-class ChangeReport(_Model):
+class ChangeReport(Record):
     """All changes of a reference since a snapshot."""
 
     old: str

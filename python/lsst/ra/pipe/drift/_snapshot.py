@@ -31,6 +31,7 @@ from typing import Any, Literal
 import pydantic
 
 from ._errors import DriftError
+from ._record import Record
 from ._values import JsonValue
 
 SCHEMA_VERSION = 1
@@ -66,11 +67,7 @@ class OriginKind(enum.StrEnum):
     """A ``python`` block of a pipeline file."""
 
 
-class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """Base of the records."""
-
-
-class Origin(_Model):
+class Origin(Record):
     """Who set something, and where."""
 
     kind: OriginKind
@@ -86,7 +83,7 @@ class Origin(_Model):
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-class Setting(_Model):
+class Setting(Record):
     """The value of a field of a task's configuration."""
 
     value: JsonValue
@@ -107,7 +104,7 @@ class Setting(_Model):
     """Number of the task's blocks that run before it is set."""
 
 
-class Block(_Model):
+class Block(Record):
     """A statement of an override file or ``python`` block whose effect is not
     known without running it.
     """
@@ -118,7 +115,7 @@ class Block(_Model):
     """Where it is."""
 
 
-class Connection(_Model):
+class Connection(Record):
     """A connection of a task."""
 
     kind: Literal["input", "output", "prerequisite", "init_input", "init_output"]
@@ -131,7 +128,7 @@ class Connection(_Model):
     """Names of the dimensions, sorted."""
 
 
-class TaskSnapshot(_Model):
+class TaskSnapshot(Record):
     """A task of a pipeline."""
 
     task_class: str = pydantic.Field(alias="class")
@@ -150,7 +147,7 @@ class TaskSnapshot(_Model):
     """Where the label is declared last."""
 
 
-class Subset(_Model):
+class Subset(Record):
     """A labelled subset."""
 
     labels: tuple[str, ...]
@@ -159,7 +156,7 @@ class Subset(_Model):
     """Where it is declared last."""
 
 
-class Step(_Model):
+class Step(Record):
     """A subset that is a step of processing."""
 
     dimensions: tuple[str, ...]
@@ -168,7 +165,7 @@ class Step(_Model):
     """Where it is declared."""
 
 
-class Contract(_Model):
+class Contract(Record):
     """A condition on the configurations of several tasks."""
 
     contract: str
@@ -179,7 +176,7 @@ class Contract(_Model):
     """Where it is declared."""
 
 
-class Parameter(_Model):
+class Parameter(Record):
     """A value that configurations of several tasks share."""
 
     value: JsonValue
@@ -188,7 +185,7 @@ class Parameter(_Model):
     """Where it is set last."""
 
 
-class Snapshot(_Model):
+class Snapshot(Record):
     """What a pipeline is."""
 
     schema_version: Literal[1] = 1

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from .._difference import Comparison, Difference, DifferenceKind
+from .._record import Record
 from .._snapshot import Level
 from .._values import JsonValue, encode_value, find_changed_members, same_class, same_value, sort_key
 
@@ -107,11 +108,7 @@ Members = Annotated[
 ]
 
 
-class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """Base of the records."""
-
-
-class Place(_Model):
+class Place(Record):
     """Where a part of a policy is."""
 
     file: str
@@ -123,7 +120,7 @@ class Place(_Model):
         return f"{self.file}:{self.line}"
 
 
-class PairKeys(_Model):
+class PairKeys(Record):
     """Keys of a pair in a file."""
 
     reference: Text
@@ -139,7 +136,7 @@ class PolicyPair(PairKeys):
     """Where it is."""
 
 
-class EntryKeys(_Model):
+class EntryKeys(Record):
     """Keys of an entry in a file."""
 
     task: Globs = ("*",)
@@ -326,7 +323,7 @@ class PolicyEntry(EntryKeys):
         return [{sort_key(one) for one in members} for members in changed] == allowed
 
 
-class Policy(_Model):
+class Policy(Record):
     """Which differences are meant, and why."""
 
     description: str = ""

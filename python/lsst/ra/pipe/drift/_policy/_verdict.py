@@ -13,18 +13,13 @@ import datetime
 import enum
 from collections.abc import Iterator, Sequence
 
-import pydantic
-
 from .._difference import Comparison, Difference
+from .._record import Record
 from .._values import format_value
 from ._entry import ANY_VALUE, Policy, PolicyEntry, matches_glob
 
 
-class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """Base of the records."""
-
-
-class JudgedDifference(_Model):
+class JudgedDifference(Record):
     """A difference, and whether it is meant."""
 
     difference: Difference
@@ -35,7 +30,7 @@ class JudgedDifference(_Model):
     """Why entries that are about it do not allow it."""
 
 
-class JudgedComparison(_Model):
+class JudgedComparison(Record):
     """A comparison, and which of its differences are meant."""
 
     comparison: Comparison
@@ -63,7 +58,7 @@ class FaultKind(enum.StrEnum):
     """Its last day is over."""
 
 
-class Fault(_Model):
+class Fault(Record):
     """Something wrong with an entry of a policy."""
 
     kind: FaultKind
@@ -77,7 +72,7 @@ class Fault(_Model):
         return f"{self.entry.place}: {self.message}"
 
 
-class Verdict(_Model):
+class Verdict(Record):
     """What a policy makes of comparisons."""
 
     policy: str = ""

@@ -25,6 +25,7 @@ from typing import Literal
 import pydantic
 
 from .._errors import DriftError
+from .._record import Record
 from .._values import ABSENT, JsonValue
 
 
@@ -32,11 +33,7 @@ class VerifyError(DriftError):
     """Two tasks cannot be run or compared; the message names what is missing."""
 
 
-class _Model(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """Base of the records."""
-
-
-class Tolerance(_Model):
+class Tolerance(Record):
     """How far two values may be apart: the sum of both parts."""
 
     absolute: float = pydantic.Field(default=0.01, ge=0, allow_inf_nan=False)
@@ -47,7 +44,7 @@ class Tolerance(_Model):
     units in the last place of float32."""
 
 
-class Deviation(_Model):
+class Deviation(Record):
     """How the values of some pixels differ."""
 
     n: int = 0
@@ -61,7 +58,7 @@ class Deviation(_Model):
     """Root mean square of their differences."""
 
 
-class PlaneDifference(_Model):
+class PlaneDifference(Record):
     """How often a mask plane is set."""
 
     plane: str
@@ -74,7 +71,7 @@ class PlaneDifference(_Model):
     """Pixels in which both have it."""
 
 
-class PixelDifferences(_Model):
+class PixelDifferences(Record):
     """How two images differ."""
 
     image: Deviation
@@ -94,7 +91,7 @@ class PixelDifferences(_Model):
         return bool(self.image.n or self.variance.n or masks)
 
 
-class StepReport(_Model):
+class StepReport(Record):
     """The images after a step, with those before it."""
 
     step: str
@@ -110,7 +107,7 @@ class StepReport(_Model):
     """In all pixels, after the step."""
 
 
-class DetectorReport(_Model):
+class DetectorReport(Record):
     """How the images of one detector differ."""
 
     detector: int
@@ -126,7 +123,7 @@ class DetectorReport(_Model):
         return bool(self.steps) and self.steps[-1].total.found
 
 
-class SettingDifference(_Model):
+class SettingDifference(Record):
     """A field that has other values in the two configurations."""
 
     field: str
@@ -141,7 +138,7 @@ class SettingDifference(_Model):
     """What the candidate said to the reference's value."""
 
 
-class VerifyReport(_Model):
+class VerifyReport(Record):
     """How a candidate's pixels differ from those of a reference."""
 
     schema_version: Literal[1] = 1

@@ -22,7 +22,7 @@ from rich.console import Console, RenderableType
 
 from lsst.ra.pipe.drift import DriftError, Level, Snapshot, load_snapshot
 
-from ._errors import CouldNotCompareError
+from ._errors import NoAnswerError
 from ._progress import console
 
 _FILE_WIDTH = 110
@@ -46,13 +46,13 @@ def comparison_errors[**P, R](command: Callable[P, R]) -> Callable[P, R]:
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except (DriftError, OSError) as error:
-            raise CouldNotCompareError(str(error)) from error
+            raise NoAnswerError(str(error)) from error
         except (RecursionError, MemoryError) as error:
-            raise CouldNotCompareError(f"something here is nested too deeply: {error}") from error
+            raise NoAnswerError(f"something here is nested too deeply: {error}") from error
         except Exception as error:
             # Whatever it is, whoever runs the gate must not take it for drift.
             traceback.print_exc()
-            raise click.exceptions.Exit(CouldNotCompareError.exit_code) from error
+            raise click.exceptions.Exit(NoAnswerError.exit_code) from error
 
     return wrapped
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("CouldNotCompareError", "expected_errors")
+__all__ = ("NoAnswerError", "expected_errors")
 
 import functools
 from collections.abc import Callable
@@ -21,10 +21,8 @@ from lsst.pipe.base.pipeline_graph import PipelineGraphError
 _EXPECTED = (ButlerUserError, FieldValidationError, OSError, PipelineGraphError, RegistryError, ValueError)
 
 
-class CouldNotCompareError(click.ClickException):
-    """Two things could not be compared, which is not the same as no
-    difference.
-    """
+class NoAnswerError(click.ClickException):
+    """A question could not be answered, which is not the same as no."""
 
     exit_code = 2
 

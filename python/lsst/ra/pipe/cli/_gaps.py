@@ -16,15 +16,9 @@ from rich.table import Table
 from lsst.ra.pipe.execution.dispatch import Gap, default_dispatch, find_gaps, load_dispatch
 from lsst.ra.pipe.repository import open_repository
 
-from ._errors import expected_errors
+from ._errors import NoAnswerError, expected_errors
 from ._identifiers import IdentifierRange
 from ._progress import console
-
-
-class _CouldNotLookError(click.ClickException):
-    """Gaps could not be looked for, which is not the same as none."""
-
-    exit_code = 2
 
 
 @click.command()
@@ -84,7 +78,7 @@ def gaps(
     try:
         found = look()
     except (click.ClickException, LookupError) as err:
-        raise _CouldNotLookError(str(err.args[0] if err.args else err)) from err
+        raise NoAnswerError(str(err.args[0] if err.args else err)) from err
     if as_json:
         for gap in found:
             click.echo(json.dumps(dataclasses.asdict(gap)))

@@ -20,15 +20,9 @@ from lsst.ra.pipe.drift.verify import (
 from lsst.ra.pipe.drift.verify import verify as run_verification
 from lsst.ra.pipe.repository import open_repository
 
-from ._errors import expected_errors
+from ._errors import NoAnswerError, expected_errors
 from ._identifiers import detector_option
 from ._progress import console, progress_bar
-
-
-class _CouldNotRunError(click.ClickException):
-    """Nothing was compared."""
-
-    exit_code = 2
 
 
 @click.command()
@@ -113,7 +107,7 @@ def verify(
     try:
         report = _run(repository, request)
     except click.ClickException as error:
-        raise _CouldNotRunError(error.message) from error
+        raise NoAnswerError(error.message) from error
     if output_format == "json":
         click.echo(report.to_json(), nl=False)
     else:

@@ -21,11 +21,11 @@ __all__ = (
 
 import ast
 import string
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ._snapshot import Block, Level, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
-from ._values import ABSENT, JsonValue, same_value, sort_key, work_out_edits
+from ._values import ABSENT, JsonValue, find_members, same_value, sort_key, work_out_edits
 
 _SELECTIONS = ("name", "names", "target")
 """Last parts of the names of what chooses plugins or the class of a subtask."""
@@ -152,8 +152,8 @@ def _leaves_out(choice: Setting, field: str, key: str) -> bool:
             return chosen != key
         case {"$set": members} | (list() as members):
             return key not in members
-        case {"$edits": _} as value:
-            return _read_edits(value).get(sort_key(key)) == "remove"
+        case {"$edits": edits}:
+            return ("remove", sort_key(key)) in (find_members({"$edits": edits}) or ())
         case _:
             return False
 
@@ -299,7 +299,7 @@ def is_carried(old: JsonValue, new: JsonValue, candidate: JsonValue, field: str)
     and has not what was removed, though it has more or less of the rest.
     """
     worked_out = [work_out_edits(value, field) for value in (old, new, candidate)]
-    members = [_members_of(value) for value in worked_out]
+    members = [find_members(value) for value in worked_out]
     if ABSENT in worked_out[:2]:
         # What is not set is as what is compared with it: no member, no edit.
         members = [set() if value == ABSENT else one for value, one in zip(worked_out, members, strict=True)]
@@ -312,28 +312,6 @@ def is_carried(old: JsonValue, new: JsonValue, candidate: JsonValue, field: str)
         # Only the order changed, which edits of the new list leave alone.
         return isinstance(candidate, dict) and same_value(candidate.get("$base", ABSENT), worked_out[1])
     return after - before <= theirs and not (before - after) & theirs
-
-
-def _members_of(value: JsonValue) -> Set[tuple[str, str]] | None:
-    """Return the members of a set or list, or the edits of one that is not
-    known; `None` if it is none.
-    """
-    match value:
-        case {"$set": members} | (list() as members):
-            return {("add", sort_key(one)) for one in members}
-        case {"$edits": _} if "$base" not in value:
-            return {(verb, member) for member, verb in _read_edits(value).items()}
-        case _:
-            return None
-
-
-def _read_edits(value: JsonValue) -> dict[str, str]:
-    """Return what is done last to each member: ``add`` or ``remove``."""
-    return {
-        sort_key(one): "remove" if verb == "remove" else "add"
-        for verb, members in value["$edits"]
-        for one in members
-    }
 
 
 def is_assigned(candidate: Snapshot, reference: Snapshot, label: str, name: str) -> bool:

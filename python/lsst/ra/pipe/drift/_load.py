@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ("find_stale_sources", "load_snapshot", "make_snapshot", "read_facts")
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -22,7 +21,7 @@ from ._declared import declare_pipeline
 from ._errors import DriftError
 from ._fields import flatten_facts
 from ._resolved import NotImportableError, resolve_pipeline
-from ._snapshot import Connection, Level, Setting, Snapshot, Subset, TaskSnapshot
+from ._snapshot import Connection, Level, Setting, Snapshot, Subset, TaskSnapshot, parse_json
 from ._sources import name_file, read_pipeline
 
 
@@ -91,7 +90,7 @@ def load_snapshot(uri: str, *, level: Level | None = None, may_be_stale: bool = 
         return make_snapshot(uri, level=level)
     name = name_file(location)
     text = _read_json(location, name)
-    content = _parse(text, name)
+    content = parse_json(text, name=name)
     if "schema_version" not in content and "tasks" in content and "pipeline" in content:
         snapshot = read_facts(text, name=name)
     else:
@@ -112,16 +111,6 @@ def _read_json(location: str, name: str) -> str:
         return ResourcePath(os.path.expandvars(location)).read().decode()
     except (OSError, ValueError, NotImplementedError) as error:
         raise DriftError(f"{name}:1: this file cannot be read: {error}") from error
-
-
-def _parse(text: str, name: str) -> Mapping[str, Any]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DriftError(f"{name}:{error.lineno}: this is not JSON: {error.msg}") from error
-    if not isinstance(content, dict):
-        raise DriftError(f"{name}:1: a snapshot is a JSON object, this is a {type(content).__name__}.")
-    return content
 
 
 def find_stale_sources(snapshot: Snapshot) -> list[str]:
@@ -170,7 +159,7 @@ def read_facts(text: str, *, name: str) -> Snapshot:
     DriftError
         If the text is not such an export.
     """
-    content = _parse(text, name)
+    content = parse_json(text, name=name)
     try:
         tasks = {label: _read_task(task) for label, task in sorted(content["tasks"].items())}
         subsets = {label: Subset(labels=tuple(sorted(one))) for label, one in content["subsets"].items()}

@@ -26,7 +26,7 @@ from ._errors import DriftError
 from ._load import make_snapshot
 from ._policy import JudgedComparison, JudgedDifference
 from ._snapshot import Level, Snapshot
-from ._sources import name_file
+from ._sources import forget_traces, name_file
 from ._statements import parse_path
 from ._values import decode_value, same_value
 
@@ -242,7 +242,7 @@ class _Overlay:
             "imports": self._write_imports(),
             **{name: section for name, section in sections.items() if section},
         }
-        return {name: _plain(section) for name, section in content.items()}
+        return {name: forget_traces(section) for name, section in content.items()}
 
     def _write_imports(self) -> list[dict[str, Any]]:
         """Import the reference, and tasks that only the candidate has."""
@@ -357,19 +357,6 @@ class _Overlay:
                 raise DriftError(
                     f"it is of config.{code}, an element of a dictionary that the reference does not have."
                 )
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with plain strings, which is all that YAML knows."""
-    match value:
-        case str():
-            return str(value)
-        case list():
-            return [_plain(one) for one in value]
-        case dict():
-            return {_plain(key): _plain(one) for key, one in value.items()}
-        case _:
-            return value
 
 
 def _location_of(snapshot: Snapshot) -> str:

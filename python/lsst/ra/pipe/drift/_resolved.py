@@ -34,7 +34,7 @@ from ._declared import find_parameter, get_parameters
 from ._errors import DriftError
 from ._fields import FieldState, flatten_config
 from ._snapshot import Connection, Level, Origin, OriginKind, Setting, Snapshot, TaskSnapshot
-from ._sources import PipelineSource, Traced, TracedStr, name_file
+from ._sources import PipelineSource, Traced, TracedStr, forget_traces, name_file
 from ._statements import parse_path
 from ._values import format_value
 
@@ -288,7 +288,7 @@ class _Overrides:
         overrides = ConfigOverrides()
         parameters = get_parameters(self._source.ir)
         overrides.addParameters(
-            ParametersIR({name: _plain(traced.value) for name, traced in parameters.items()})
+            ParametersIR({name: forget_traces(traced.value) for name, traced in parameters.items()})
         )
         if self._instrument is not None:
             overrides.addInstrumentOverride(self._instrument, self._default_name)
@@ -315,7 +315,7 @@ class _Overrides:
             parameter = find_parameter(traced.value, parameters)
             value = parameters[parameter].value if parameter else traced.value
             overrides.addInstrumentOverride(_Mark(self, traced.origin), "")  # type: ignore[arg-type]
-            overrides.addValueOverride(str(name), _plain(value))  # type: ignore[no-untyped-call]
+            overrides.addValueOverride(str(name), forget_traces(value))  # type: ignore[no-untyped-call]
             values[parse_path(str(name)).dotted] = (traced.origin, parameter)
         if values:
             self._look(overrides, _Stage(next(iter(values.values()))[0], values))
@@ -417,21 +417,6 @@ def _make_setting(name: str, state: FieldState, origin: Origin, parameter: str |
 
 def _origin_of(text: str) -> Origin:
     return text.origin if isinstance(text, TracedStr) else Origin(kind=OriginKind.PIPELINE)
-
-
-def _plain(value: Any) -> Any:
-    """Give pipe_base plain strings."""
-    match value:
-        case str():
-            return str(value)
-        case list():
-            return [_plain(one) for one in value]
-        case dict():
-            return {_plain(key): _plain(one) for key, one in value.items()}
-        case Traced():
-            return _plain(value.value)
-        case _:
-            return value
 
 
 @dataclasses.dataclass(frozen=True)

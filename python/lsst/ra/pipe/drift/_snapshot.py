@@ -277,13 +277,7 @@ class Snapshot(Record):
         DriftError
             If the text is not a snapshot of this version of the layout.
         """
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DriftError(f"{name}:{error.lineno}: this is not JSON: {error.msg}") from error
-        if not isinstance(content, dict):
-            raise DriftError(f"{name}:1: a snapshot is a JSON object, this is a {type(content).__name__}.")
-        return cls.from_content(content, name=name)
+        return cls.from_content(parse_json(text, name=name), name=name)
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any], *, name: str) -> Snapshot:
@@ -319,6 +313,35 @@ class Snapshot(Record):
                 f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]
             )
             raise DriftError(f"{name}:1: this is not a snapshot: {problems}") from error
+
+
+def parse_json(text: str, *, name: str) -> Mapping[str, Any]:
+    """Parse the JSON of a snapshot, or of facts.
+
+    Parameters
+    ----------
+    text
+        Content of the file.
+    name
+        Name of the file, for messages.
+
+    Returns
+    -------
+    content
+        The object.
+
+    Raises
+    ------
+    DriftError
+        If this is no JSON, or no object.
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DriftError(f"{name}:{error.lineno}: this is not JSON: {error.msg}") from error
+    if not isinstance(content, dict):
+        raise DriftError(f"{name}:1: a snapshot is a JSON object, this is a {type(content).__name__}.")
+    return content
 
 
 def _write_json(value: JsonValue, *, indent: int) -> str:

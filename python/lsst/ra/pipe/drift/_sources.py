@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("PipelineSource", "Traced", "TracedStr", "read_pipeline")
+__all__ = ("PipelineSource", "Traced", "TracedStr", "forget_traces", "name_file", "read_pipeline")
 
 import contextlib
 import dataclasses
@@ -77,6 +77,32 @@ class Traced:
     """The value."""
     origin: Origin
     """Where it is."""
+
+
+def forget_traces(value: Any) -> Any:
+    """Return a value without where it is, as YAML and pipe_base want it.
+
+    Parameters
+    ----------
+    value
+        Value of a pipeline file.
+
+    Returns
+    -------
+    plain
+        The same value, of plain strings, lists and dictionaries.
+    """
+    match value:
+        case str():
+            return str(value)
+        case list():
+            return [forget_traces(one) for one in value]
+        case dict():
+            return {forget_traces(key): forget_traces(one) for key, one in value.items()}
+        case Traced():
+            return forget_traces(value.value)
+        case _:
+            return value
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ __all__ = (
     "decode_value",
     "encode_value",
     "find_changed_members",
+    "find_members",
     "format_value",
     "make_class_value",
     "make_expression",
@@ -228,52 +229,63 @@ def work_out_edits(value: JsonValue, field: str) -> JsonValue:
             return value
 
 
-def find_changed_members(one: JsonValue, other: JsonValue) -> tuple[list[JsonValue], list[JsonValue]] | None:
+def find_members(value: JsonValue) -> Set[tuple[str, str]] | None:
+    """Find the members of a collection, or of one that is not known those that
+    edits add and remove.
+
+    Parameters
+    ----------
+    value
+        Encoded value, with edits worked out where what is edited is known.
+
+    Returns
+    -------
+    members
+        For each member ``add`` or ``remove``, whichever is done last, and its
+        sort key; `None` if the value is no collection.
+    """
+    match value:
+        case {"$set": members} | (list() as members):
+            return {("add", sort_key(one)) for one in members}
+        case {"$edits": edits} if "$base" not in value:
+            last = {
+                sort_key(one): "remove" if verb == "remove" else "add"
+                for verb, members in edits
+                for one in members
+            }
+            return {(verb, member) for member, verb in last.items()}
+        case _:
+            return None
+
+
+def find_changed_members(one: JsonValue, other: JsonValue, field: str) -> tuple[set[str], set[str]] | None:
     """Find the members that come and go from one collection to another.
 
     Parameters
     ----------
     one, other
-        Encoded sets or lists, or edits of what is not known.
+        Encoded sets or lists, or edits of what is not known; `ABSENT` has no
+        members.
+    field
+        Dotted name of the field.
 
     Returns
     -------
     changed
-        Members that are added and that are removed; `None` if these are no
-        collections.
+        Sort keys of the members that are added and that are removed; `None` if
+        these are no collections.
     """
-    mine, theirs = _find_members(one), _find_members(other)
+    mine, theirs = (
+        set() if value == ABSENT else find_members(work_out_edits(value, field)) for value in (one, other)
+    )
     if mine is None or theirs is None:
         return None
-    changed: tuple[list[JsonValue], list[JsonValue]] = ([], [])
-    for i in range(2):
-        # What is removed from one side only comes back, and so on.
-        changed[i].extend(value for value in theirs[i] if value not in mine[i])
-        changed[1 - i].extend(value for value in mine[i] if value not in theirs[i])
-    return changed
-
-
-def _find_members(value: JsonValue) -> tuple[list[JsonValue], list[JsonValue]] | None:
-    """Return the members that a value has, and those that it removes."""
-    match value:
-        case {"$absent": _}:
-            return [], []
-        case {"$set": list() as members} | (list() as members):
-            return members, []
-        case {"$edits": edits, **rest}:
-            base = _find_members(rest["$base"]) if "$base" in rest else ([], [])
-            if base is None:
-                return None
-            has, lacks = list(base[0]), list(base[1])
-            for verb, members in edits:
-                for member in members:
-                    gains, loses = (lacks, has) if verb == "remove" else (has, lacks)
-                    gains.append(member)
-                    if member in loses:
-                        loses.remove(member)
-            return has, lacks
-        case _:
-            return None
+    # What only one side removes goes by that, and comes where that ends.
+    added = {key for verb, key in theirs - mine if verb == "add"}
+    removed = {key for verb, key in theirs - mine if verb == "remove"}
+    added |= {key for verb, key in mine - theirs if verb == "remove"}
+    removed |= {key for verb, key in mine - theirs if verb == "add"}
+    return added, removed
 
 
 def sort_key(value: JsonValue) -> str:

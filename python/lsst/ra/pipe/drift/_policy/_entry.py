@@ -316,11 +316,9 @@ class PolicyEntry(EntryKeys):
         """Tell whether just these members come and go, if any are named."""
         if self.adds is None and self.removes is None:
             return True
-        changed = find_changed_members(difference.reference.value, difference.candidate.value)
-        if changed is None:
-            return False
+        values = difference.reference.value, difference.candidate.value
         allowed = [{sort_key(one) for one in members or ()} for members in (self.adds, self.removes)]
-        return [{sort_key(one) for one in members} for members in changed] == allowed
+        return find_changed_members(*values, difference.name) == tuple(allowed)
 
 
 class Policy(Record):

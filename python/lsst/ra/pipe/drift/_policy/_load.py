@@ -11,7 +11,7 @@ __all__ = ("load_policy",)
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pydantic
@@ -19,6 +19,7 @@ import yaml
 
 from lsst.resources import ResourcePath
 
+from ..._yaml_nodes import find_duplicate_keys, find_line
 from .._errors import DriftError
 from .._sources import name_file
 from ._entry import EntryKeys, PairKeys, Place, Policy, PolicyEntry, PolicyPair
@@ -122,7 +123,10 @@ class _Document:
             loader = _Loader(text)
             self._node = loader.get_single_node()
             # Before the construction, which merges the keys of "<<".
-            self.problems = list(_find_duplicate_keys(self._node))
+            self.problems = [
+                (line, f"the key {key!r} occurs twice, first on line {first}")
+                for key, line, first in find_duplicate_keys(self._node)
+            ]
             self.data: Any = {} if self._node is None else loader.construct_document(self._node)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -156,19 +160,7 @@ class _Document:
 
     def line(self, path: Sequence[str | int]) -> int:
         """Return the line of a part, or of the nearest part that holds it."""
-        node = self._node
-        line = 1 if node is None else node.start_mark.line + 1
-        for step in path:
-            if isinstance(node, yaml.MappingNode):
-                # Of keys that occur twice the last one counts.
-                for key, value in reversed(node.value):
-                    if key.value == step:
-                        node, line = value, key.start_mark.line + 1
-                        break
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-        return line
+        return find_line(self._node, path)
 
     def _explain(
         self, detail: Any, path: Sequence[str | int], model: type[pydantic.BaseModel]
@@ -196,25 +188,3 @@ def _name_part(where: Sequence[str | int]) -> str:
     """Name a part of the document, as in ``allow[2].field``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where)
     return text.lstrip(".") or "document"
-
-
-def _find_duplicate_keys(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Find keys that occur twice, of which YAML takes the last."""
-    pending = [] if root is None else [root]
-    visited: set[int] = set()
-    while pending:
-        node = pending.pop()
-        if id(node) in visited:
-            continue
-        visited.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            pending += node.value
-        elif isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
-            for key, value in node.value:
-                pending.append(value)
-                line = key.start_mark.line + 1
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in lines:
-                        yield line, f"the key {key.value!r} occurs twice, first on line {lines[key.value]}"
-                    lines.setdefault(key.value, line)

@@ -15,6 +15,7 @@ import yaml
 
 from lsst.resources import ResourcePath, ResourcePathExpression
 
+from ..._yaml_nodes import find_duplicate_keys, find_line
 from ._faults import find_conflicts, find_dangling
 from ._problems import DispatchError, DispatchProblem
 from ._region import SkyCircle
@@ -118,7 +119,10 @@ class _Document:
         try:
             self._node = loader.get_single_node()
             # Before the construction, which merges the keys of "<<".
-            self.duplicate_keys = tuple(_find_duplicate_keys(self._node))
+            self.duplicate_keys = tuple(
+                DispatchProblem(line, f"the key {key!r} occurs twice")
+                for key, line, _ in find_duplicate_keys(self._node)
+            )
             self.data: Any = None if self._node is None else loader.construct_document(self._node)
         except yaml.MarkedYAMLError as err:
             mark = err.problem_mark or err.context_mark
@@ -131,19 +135,7 @@ class _Document:
 
     def line(self, path: Sequence[str | int]) -> int:
         """Return the line of a part, or of the nearest part that holds it."""
-        node = self._node
-        line = 1 if node is None else node.start_mark.line + 1
-        for step in path:
-            if isinstance(node, yaml.MappingNode):
-                # Of keys that occur twice the last one counts.
-                for key, value in reversed(node.value):
-                    if key.value == step:
-                        node, line = value, key.start_mark.line + 1
-                        break
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-        return line
+        return find_line(self._node, path)
 
     def lines_of_rule(self, index: int) -> dict[str, int]:
         """Return the line of each key of a rule, and of the rule itself."""
@@ -186,25 +178,3 @@ def _known_keys(depth: int) -> Iterable[str]:
     if depth == 1:
         return _DispatchFile.model_fields
     return Rule.model_fields if depth == 3 else SkyCircle.model_fields
-
-
-def _find_duplicate_keys(root: yaml.Node | None) -> Iterator[DispatchProblem]:
-    """Find keys that occur twice, of which YAML takes the last."""
-    pending = [root]
-    visited = set()
-    while pending:
-        node = pending.pop()
-        if id(node) in visited:
-            continue
-        visited.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            pending += node.value
-        elif isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                pending.append(value)
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                if key.value in seen:
-                    yield DispatchProblem(key.start_mark.line + 1, f"the key {key.value!r} occurs twice")
-                seen.add(key.value)

@@ -21,6 +21,7 @@ from lsst.ra.pipe.drift import (
     Policy,
     PolicyPair,
     ReportFormat,
+    Snapshot,
     Verdict,
     check_proposal,
     compare_snapshots,
@@ -96,9 +97,10 @@ def drift(
         _write(_write_changes(report, format_name), output)
         exit_code = report.exit_code
     else:
-        verdicts = _judge(pair, policies, level)
-        if propose is not None:
-            _propose(pair, policies, level, pathlib.Path(propose))
+        if propose is None:
+            verdicts = _judge(pair, policies, level)
+        else:
+            verdicts = [_propose(pair, policies, level, pathlib.Path(propose))]
         _write(_write_verdicts(verdicts, format_name), output)
         exit_code = max(verdict.exit_code for verdict in verdicts)
     raise click.exceptions.Exit(exit_code)
@@ -124,34 +126,40 @@ def _judge(pair: _Pair, policies: tuple[str, ...], level: Level | None) -> list[
     """Compare, and hold the differences against the policies."""
     verdicts = []
     for policy in _load_policies(policies):
-        if pair:
-            comparisons = [_compare(pair, level)]
-        elif policy.compare:
-            comparisons = [_compare_of_policy(one, level) for one in policy.compare]
-        else:
+        pairs = [pair] if pair else policy.compare
+        if not pairs:
             raise DriftError(f"{policy.file}:1: this policy names no pipelines to compare; name two.")
+        comparisons = [_compare(one, level)[0] for one in pairs]
         verdicts.append(judge(comparisons, policy, today=datetime.date.today()))
     return verdicts
 
 
-def _compare(pair: tuple[str, str], level: Level | None) -> Comparison:
-    return compare_snapshots(*(load_side(one, level) for one in pair))
-
-
-def _compare_of_policy(pair: PolicyPair, level: Level | None) -> Comparison:
-    """Compare what a policy names; an error says where it does."""
+def _compare(
+    pair: tuple[str, str] | PolicyPair, level: Level | None
+) -> tuple[Comparison, tuple[Snapshot, Snapshot]]:
+    """Compare two sides, and return them, too; of what a policy names, an error
+    says where it does.
+    """
     try:
-        return _compare((pair.reference, pair.candidate), level)
+        sides = _load_pair(pair, level)
+        return compare_snapshots(*sides), sides
     except DriftError as error:
+        if isinstance(pair, tuple):
+            raise
         raise DriftError(f"{error}\nThis was to be compared by {pair.place}.") from error
 
 
-def _one_pair(pair: _Pair, policies: tuple[str, ...], option: str) -> tuple[tuple[str, str], Policy]:
+def _load_pair(pair: tuple[str, str] | PolicyPair, level: Level | None) -> tuple[Snapshot, Snapshot]:
+    reference, candidate = pair if isinstance(pair, tuple) else (pair.reference, pair.candidate)
+    return load_side(reference, level), load_side(candidate, level)
+
+
+def _one_pair(
+    pair: _Pair, policies: tuple[str, ...], option: str
+) -> tuple[tuple[str, str] | PolicyPair, Policy]:
     """Return the pair and policy of what is done for one pair only."""
     loaded = _load_policies(policies)
-    pairs = (
-        [pair] if pair else [(one.reference, one.candidate) for policy in loaded for one in policy.compare]
-    )
+    pairs = [pair] if pair else [one for policy in loaded for one in policy.compare]
     if len(pairs) != 1 or len(loaded) != 1:
         raise click.UsageError(
             f"{option} is for one pair and at most one policy; there are {len(pairs)} and {len(loaded)}."
@@ -160,20 +168,17 @@ def _one_pair(pair: _Pair, policies: tuple[str, ...], option: str) -> tuple[tupl
 
 
 def _trace(pair: _Pair, policies: tuple[str, ...], level: Level | None, since: str) -> ChangeReport:
-    (reference, candidate), policy = _one_pair(pair, policies, "--since")
-    return trace_changes(
-        load_side(since, level, may_be_stale=True),
-        load_side(reference, level),
-        load_side(candidate, level),
-        policy,
-    )
+    one, policy = _one_pair(pair, policies, "--since")
+    old = load_side(since, level, may_be_stale=True)
+    return trace_changes(old, *_load_pair(one, level), policy)
 
 
-def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None, path: pathlib.Path) -> None:
+def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None, path: pathlib.Path) -> Verdict:
     """Write what is to be propagated, once it is known to do just that."""
-    (reference, candidate), policy = _one_pair(pair, policies, "--propose")
-    sides = load_side(reference, level), load_side(candidate, level)
-    judged = judge([compare_snapshots(*sides)], policy, today=datetime.date.today()).comparisons[0]
+    one, policy = _one_pair(pair, policies, "--propose")
+    comparison, sides = _compare(one, level)
+    verdict = judge([comparison], policy, today=datetime.date.today())
+    judged = verdict.comparisons[0]
     text = write_proposal(judged, *sides)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
@@ -188,6 +193,7 @@ def _propose(pair: _Pair, policies: tuple[str, ...], level: Level | None, path: 
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+    return verdict
 
 
 def _write_verdicts(verdicts: list[Verdict], format_name: str) -> str | RenderableType:

@@ -67,6 +67,9 @@ _EXPOSURE = (
     MetricDefinition("begin_mjd_tai", float, "d", "Start of the exposure, modified Julian date, TAI."),
     MetricDefinition("airmass", float, "", "Airmass of the boresight."),
     MetricDefinition("altitude_degree", float, "deg", "Altitude of the boresight at the start."),
+    MetricDefinition(
+        "zenith_distance_degree", float, "deg", "Distance of the detector's centre from the zenith."
+    ),
     MetricDefinition("azimuth_degree", float, "deg", "Azimuth of the boresight at the start."),
     MetricDefinition("boresight_ra_degree", float, "deg", "Right ascension of the boresight, ICRS."),
     MetricDefinition("boresight_dec_degree", float, "deg", "Declination of the boresight, ICRS."),
@@ -115,7 +118,66 @@ _PSF = (
     MetricDefinition("psf_e1_scatter", float, "", "Robust scatter of e1 among stars."),
     MetricDefinition("psf_e2_scatter", float, "", "Robust scatter of e2 among stars."),
     MetricDefinition("psf_area_pixel2", float, "pix2", "Effective area of the fitted profile."),
-    MetricDefinition("psf_status", str, "", "'ok', 'few stars' or 'no sources': why there is no PSF."),
+    MetricDefinition("psf_status", str, "", "'ok', or why there is no PSF."),
+    MetricDefinition(
+        "psf_star_delta_e1_median", float, "", "Median e1 of the PSF stars minus that of the PSF model."
+    ),
+    MetricDefinition(
+        "psf_star_delta_e2_median", float, "", "Median e2 of the PSF stars minus that of the PSF model."
+    ),
+    MetricDefinition("psf_star_delta_e1_scatter", float, "", "Median absolute deviation of that e1."),
+    MetricDefinition("psf_star_delta_e2_scatter", float, "", "Median absolute deviation of that e2."),
+    MetricDefinition(
+        "psf_star_delta_size_median_pixel",
+        float,
+        "pix",
+        "Median trace radius of the PSF stars minus that of the PSF model.",
+    ),
+    MetricDefinition(
+        "psf_star_delta_size_scatter_pixel", float, "pix", "Median absolute deviation of that size."
+    ),
+    MetricDefinition(
+        "psf_star_scaled_delta_size_scatter", float, "", "The same over the median squared size of the model."
+    ),
+    MetricDefinition(
+        "psf_trace_radius_delta_pixel",
+        float,
+        "pix",
+        "Largest minus smallest trace radius of the PSF model over the detector.",
+    ),
+    MetricDefinition(
+        "psf_ap_flux_delta",
+        float,
+        "",
+        "Largest minus smallest fraction of the PSF model's light within 3 psf_sigma_pixel, over the detector.",
+    ),
+    MetricDefinition(
+        "psf_ap_corr_sigma_scaled_delta",
+        float,
+        "",
+        "Largest minus smallest aperture correction of the PSF flux over the detector, over psf_sigma_pixel.",
+    ),
+    MetricDefinition(
+        "max_dist_to_nearest_psf_pixel", float, "pix", "Largest distance of a usable pixel from a PSF star."
+    ),
+    *(
+        MetricDefinition(f"psf_{name}", float, "", f"Median of the PSF stars' moments {moments}.")
+        for name, moments in (
+            ("coma_1", "M30 + M12"),
+            ("coma_2", "M21 + M03"),
+            ("trefoil_1", "M30 - 3 M12"),
+            ("trefoil_2", "3 M21 - M03"),
+            ("kurtosis", "M40 + 2 M22 + M04"),
+            ("e4_1", "M40 - M04"),
+            ("e4_2", "2 (M31 + M13)"),
+        )
+    ),
+    MetricDefinition(
+        "seeing_zenith_500nm_arcsec",
+        float,
+        "arcsec",
+        "Full width at half maximum as it would be at the zenith and at 500 nm.",
+    ),
 )
 
 _SOURCES = (
@@ -128,6 +190,57 @@ _SOURCES = (
     ),
     MetricDefinition("n_saturated_pixels", int, "", "Pixels with the mask plane SAT."),
     MetricDefinition("aperture_correction_ap12_ap17", float, "", "Median ratio of the PSF stars' fluxes."),
+    MetricDefinition("n_cosmic_rays", int, "", "Cosmic rays found and masked."),
+    MetricDefinition("n_low_snr_sources", int, "", "Sources with a signal-to-noise ratio above 5."),
+    MetricDefinition("n_high_snr_sources", int, "", "Sources with a signal-to-noise ratio above 20."),
+    MetricDefinition(
+        "post_isr_median_electron", float, "electron", "Median pixel of the detrended image, sky included."
+    ),
+)
+
+_ASTROMETRY = (
+    MetricDefinition("astrometry_status", str, "", "'ok', or why there is no astrometric fit."),
+    MetricDefinition("n_references", int, "", "Stars of the reference catalogue on the detector."),
+    MetricDefinition("n_astrometry_stars", int, "", "Stars used in the astrometric fit."),
+    MetricDefinition(
+        "astrometry_offset_mean_arcsec", float, "arcsec", "Mean distance of the matched stars after the fit."
+    ),
+    MetricDefinition("astrometry_offset_std_arcsec", float, "arcsec", "Standard deviation of that distance."),
+    MetricDefinition(
+        "pointing_offset_ra_arcsec",
+        float,
+        "arcsec",
+        "Fitted minus header position of the detector's centre, along right ascension, on the sky.",
+    ),
+    MetricDefinition("pointing_offset_dec_arcsec", float, "arcsec", "The same along declination."),
+    MetricDefinition(
+        "pointing_rotation_degree", float, "deg", "Fitted minus header rotation, counter-clockwise in pixels."
+    ),
+)
+
+_PHOTOMETRY = (
+    MetricDefinition("photometry_status", str, "", "'ok', or why there is no zero point."),
+    MetricDefinition("n_photometry_stars", int, "", "Stars used for the zero point."),
+    MetricDefinition(
+        "zero_point_mag",
+        float,
+        "mag",
+        "AB magnitude of 1 electron in the whole exposure, in an aperture of 12 pixels radius.",
+    ),
+    MetricDefinition("zero_point_err_mag", float, "mag", "Standard error of the zero point."),
+    MetricDefinition("zero_point_scatter_mag", float, "mag", "Robust scatter of the stars about it."),
+    MetricDefinition("photometric_calib_nanojansky", float, "nJy / electron", "The same as a flux."),
+    MetricDefinition(
+        "magnitude_limit_mag", float, "mag", "AB magnitude of a point source of signal-to-noise ratio 5."
+    ),
+    MetricDefinition(
+        "effective_time_second", float, "s", "Exposure time of the same depth in fiducial conditions."
+    ),
+    MetricDefinition("effective_time_psf_scale", float, "", "Factor of the PSF in the effective time."),
+    MetricDefinition("effective_time_sky_scale", float, "", "Factor of the sky in the effective time."),
+    MetricDefinition(
+        "effective_time_zero_point_scale", float, "", "Factor of the zero point in the effective time."
+    ),
 )
 
 _GEOMETRY = (
@@ -153,7 +266,19 @@ _MASKS = tuple(
 )
 
 DETECTOR_METRICS: Mapping[str, MetricDefinition] = MappingProxyType(
-    {metric.name: metric for metric in (*_EXPOSURE, *_SKY, *_PSF, *_SOURCES, *_GEOMETRY, *_MASKS)}
+    {
+        metric.name: metric
+        for metric in (
+            *_EXPOSURE,
+            *_SKY,
+            *_PSF,
+            *_SOURCES,
+            *_ASTROMETRY,
+            *_PHOTOMETRY,
+            *_GEOMETRY,
+            *_MASKS,
+        )
+    }
 )
 """Every metric of ``rapid_detector_metrics`` by name: the one place where they
 are defined."""

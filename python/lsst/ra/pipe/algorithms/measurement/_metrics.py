@@ -149,7 +149,7 @@ _PSF = (
         "psf_ap_flux_delta",
         float,
         "",
-        "Largest minus smallest fraction of the PSF model's light within 3 psf_sigma_pixel, over the detector.",
+        "Largest minus smallest share of the PSF model within 3 psf_sigma_pixel, over the detector.",
     ),
     MetricDefinition(
         "psf_ap_corr_sigma_scaled_delta",

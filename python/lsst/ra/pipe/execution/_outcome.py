@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-__all__ = ("ImageReport", "QuantumOutcome", "QuantumStatus")
+__all__ = ("ImageObserver", "ImageReport", "QuantumOutcome", "QuantumStatus")
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -107,6 +107,9 @@ class ImageReport:
     steps: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Wall-clock time (s) of each step; their sum is the whole time."""
 
+    run: str = ""
+    """RUN collection of the outputs; empty if the image was not run."""
+
     @property
     def failed(self) -> bool:
         """Whether any quantum failed or was blocked (`bool`)."""
@@ -121,3 +124,8 @@ class ImageReport:
     def first_failure(self) -> QuantumOutcome | None:
         """The failure that the others follow from (`QuantumOutcome`)."""
         return next((o for o in self.outcomes if o.status in _FAILURES), None)
+
+
+ImageObserver = Callable[[ImageReport], object]
+"""What is called with the report of each image, once its outputs are in the
+repository.  It may be called again with the same image."""

@@ -302,6 +302,7 @@ class QuantumRunner:
             published=published,
             detectors=tuple(sorted(run.detectors)),
             steps=steps,
+            run=output_run,
         )
 
     def _execute(self, run: ImageRun, labels: Sequence[str]) -> ImageButler:

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from lsst.daf.butler import Butler
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 
-from ..dispatch import DispatchTable, ExposureCatalog
+from .._outcome import ImageObserver
+from ..dispatch import DispatchTable, ExposureCatalog, import_function
 from ..queue import JobKind, WorkerShards, shard_of
 from ._emitter import KafkaEmitter
 from ._ingest import dispatch_again, ingest_files
@@ -55,6 +56,9 @@ class JobHandler:
             None
             if settings.emit is None
             else KafkaEmitter(settings.emit, options=settings.source.kafka_options)
+        )
+        self._observers: tuple[ImageObserver, ...] = tuple(
+            import_function(name)(settings=settings, butler=self._butler) for name in settings.observers
         )
         self._runners: dict[tuple[str, str], RuleRunner] = {}
 
@@ -156,5 +160,6 @@ class JobHandler:
                 inputs=self._settings.input_collections(instrument),
                 refresh_seconds=self._settings.refresh_seconds,
                 calibration_store=self._store,
+                observers=self._observers,
             )
         return self._runners[key]

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 __all__ = ("OUTAGES",)
 
+import redis
 import sqlalchemy.exc
 
 from ._emitter import EmitError
 
-OUTAGES = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, EmitError)
+OUTAGES = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    redis.ConnectionError,
+    redis.TimeoutError,
+    EmitError,
+)
 """What says that a server does not answer, and nothing about the image."""

@@ -22,7 +22,7 @@ from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 
 from .._graph_parts import detector_labels, exposure_labels
-from .._outcome import ImageReport, QuantumStatus
+from .._outcome import ImageObserver, ImageReport, QuantumStatus
 from .._output_run import prepare_output_run, register_late_run
 from .._runner import QuantumRunner
 from ..dispatch import Rule, import_function
@@ -51,6 +51,10 @@ class RuleRunner:
         Time (s) after which to look whether those have changed.
     calibration_store
         Where the tasks keep calibration images.
+    observers
+        Called with the report of each image that had its inputs, one after
+        another, before the job is done.  What one raises is the outcome of
+        the attempt; with the next attempt all are called again.
 
     Notes
     -----
@@ -70,6 +74,7 @@ class RuleRunner:
         inputs: Sequence[str],
         refresh_seconds: float,
         calibration_store: ArrayStore | None = None,
+        observers: Sequence[ImageObserver] = (),
     ) -> None:
         assert rule.pipeline is not None, "Rules with functions are not run here."
         self._instrument = instrument
@@ -87,6 +92,7 @@ class RuleRunner:
             publish=rule.publish,
             calibration_store=calibration_store,
         )
+        self._observers = tuple(observers)
         self._runs: dict[int, str] = {}
         self._flattened = self._flatten_inputs()
         self._refreshed = time.monotonic()
@@ -129,6 +135,16 @@ class RuleRunner:
             The job.
         """
         try:
+            report = self._run_patiently(request)
+        except DataIdError as err:
+            return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
+        if not report.missing_input:
+            for observer in self._observers:
+                observer(report)
+        return _to_result(report)
+
+    def _run_patiently(self, request: JobRequest) -> ImageReport:
+        try:
             return self._run(request)
         except sqlalchemy.exc.OperationalError as err:
             # The connection broke, or SQLite found what a process left that
@@ -138,25 +154,20 @@ class RuleRunner:
                 self._butler.registry.refresh()
             return self._run(request)
 
-    def _run(self, request: JobRequest) -> JobResult:
+    def _run(self, request: JobRequest) -> ImageReport:
         job = request.job
         assert job.day_obs is not None, "Set by the planner."
         assert job.exposure is not None, "Set by the planner."
         # Who was idle for long has not looked.
         self._refresh_if_due()
-        try:
-            run = self._output_run(job.day_obs)
-            if job.detector is not None:
-                report = self._runner.run_detector(
-                    instrument=self._instrument, exposure=job.exposure, detector=job.detector, output_run=run
-                )
-            else:
-                # A change of the inputs may have divided the exposure.
-                runs = [run, *(other for other in request.runs if other != run)]
-                run, report = self._gather(job.exposure, runs, request.generation)
-        except DataIdError as err:
-            return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
-        return _to_result(report, run)
+        run = self._output_run(job.day_obs)
+        if job.detector is not None:
+            return self._runner.run_detector(
+                instrument=self._instrument, exposure=job.exposure, detector=job.detector, output_run=run
+            )
+        # A change of the inputs may have divided the exposure.
+        runs = [run, *(other for other in request.runs if other != run)]
+        return self._gather(job.exposure, runs, request.generation)
 
     def tidy_up(self) -> None:
         """Do what no image shall wait for: free the memory of the last one,
@@ -173,7 +184,7 @@ class RuleRunner:
                 self._runs.clear()
             self._refreshed = time.monotonic()
 
-    def _gather(self, exposure: int, runs: Sequence[str], generation: int) -> tuple[str, ImageReport]:
+    def _gather(self, exposure: int, runs: Sequence[str], generation: int) -> ImageReport:
         """Gather an exposure; once more, into a run of its own, if it was.
 
         The first of the runs with the detectors takes the outputs.
@@ -187,7 +198,7 @@ class RuleRunner:
             instrument=self._instrument, exposure=exposure, output_run=run, detector_runs=runs
         )
         if not _existed(report) or (generation == 0 and not self._is_outdated(exposure, runs, run)):
-            return run, report
+            return report
         for number in itertools.count(max(generation, 1)):
             late_run = register_late_run(self._butler, run, number, chain=self._chain)
             report = self._runner.run_exposure(
@@ -195,7 +206,7 @@ class RuleRunner:
             )
             if not _existed(report) or not self._is_outdated(exposure, runs, late_run):
                 break
-        return late_run, report
+        return report
 
     def _is_outdated(self, exposure: int, runs: Sequence[str], gather_run: str) -> bool:
         """Tell whether a detector was processed after its exposure was
@@ -270,7 +281,7 @@ def _existed(report: ImageReport) -> bool:
     return any(one.status is QuantumStatus.EXISTED for one in report.outcomes)
 
 
-def _to_result(report: ImageReport, run: str) -> JobResult:
+def _to_result(report: ImageReport) -> JobResult:
     failure = report.first_failure
     outcome = JobOutcome.DONE
     if report.missing_input:
@@ -281,7 +292,7 @@ def _to_result(report: ImageReport, run: str) -> JobResult:
         outcome=outcome,
         reason=failure.reason if failure is not None else "",
         detail=failure.detail if failure is not None else "",
-        run=run,
+        run=report.run,
         quanta=tuple(
             QuantumReport(task=one.task, status=one.status, seconds=one.seconds, reason=one.reason)
             for one in report.outcomes

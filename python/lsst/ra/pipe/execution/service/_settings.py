@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ("ServiceSettings",)
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 import pydantic_settings
@@ -108,6 +108,12 @@ class ServiceSettings(
     refresh_seconds: float = pydantic.Field(default=60.0, gt=0)
     """Time (s) after which a worker looks again whether calibrations or the
     collections to read from have changed."""
+
+    observers: tuple[Annotated[str, pydantic.Field(pattern=r"^\w+(\.\w+)*:\w+$")], ...] = ()
+    """Functions, as ``package.module:name``, each of which makes what is told
+    of every image.  It is called with the keywords ``settings``, which are
+    these, and ``butler``, and returns an `~lsst.ra.pipe.execution.ImageObserver`.
+    """
 
     @pydantic.model_validator(mode="after")
     def _dispatch_is_for_instruments(self) -> Self:

@@ -29,17 +29,12 @@ import sys
 import tempfile
 import time
 
+from _first_look import PIPELINE, find_exposures, make_repository, make_runner, run_detector
 from lsst.daf.butler import Butler
-from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera import read_raw
-from lsst.ra.pipe.camera.calibrations import ArrayStore
-from lsst.ra.pipe.execution import ImageReport, QuantumRunner, prepare_output_run
-from lsst.ra.pipe.repository import certify_calibrations, create_repository, ingest_raws
-from lsst.ra.pipe.simulation import SimulationConfig, simulate
 from rich.console import Console
 from rich.table import Table
 
-PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml#detector"
 TASKS = ("isr", "calibrateImage", "detectorMetrics", "detectorPlots")
 DETECTORS = (90, 94, 98)
 
@@ -61,18 +56,6 @@ class TaskTimes:
         return self.running - self.reading - self.writing
 
 
-def make_repository(directory: pathlib.Path) -> tuple[Butler, list[int]]:
-    """Simulate and ingest two exposures; return Butler and their numbers."""
-    config = SimulationConfig(detectors=DETECTORS, n_exposures=2)
-    simulate(config, directory / "simulation", processes=os.cpu_count() or 1)
-    butler = create_repository(str(directory / "repo"), instruments=["lsst.ra.pipe.camera.LsstCam"])
-    certify_calibrations(
-        butler, directory / "simulation" / "calibrations" / "manifest.ecsv", transfer="direct"
-    )
-    report = ingest_raws(butler, [directory / "simulation" / "raw"])
-    return butler, sorted(int(exposure.id) for exposure in report.exposures)
-
-
 def read_task_times(butler: Butler, exposure: int, detector: int, collection: str) -> dict[str, TaskTimes]:
     """Take the times of a detector's quanta from the metadata they left."""
     times = {}
@@ -83,16 +66,6 @@ def read_task_times(butler: Butler, exposure: int, detector: int, collection: st
         metrics = quantum["butler_metrics"]
         times[task] = TaskTimes((end - begin).total_seconds(), metrics["time_in_get"], metrics["time_in_put"])
     return times
-
-
-def run_detector(runner: QuantumRunner, exposure: int, detector: int, output_run: str) -> ImageReport:
-    """Run the pipeline for one image, or stop."""
-    report = runner.run_detector(
-        instrument="LSSTCam", exposure=exposure, detector=detector, output_run=output_run
-    )
-    if report.failed:
-        raise SystemExit(f"The pipeline failed: {report.first_failure}")
-    return report
 
 
 def time_reading(butler: Butler, exposure: int, detector: int) -> float:
@@ -125,13 +98,9 @@ def main() -> None:
         directory = pathlib.Path(name)
         repository = str(directory / "repo")
         with console.status("Simulating"):
-            butler, (first, exposure) = make_repository(directory)
-        graph = Pipeline.from_uri(PIPELINE).to_graph(registry=butler.registry)
-        inputs = ["LSSTCam/defaults"]
-        output = "u/benchmark/first"
-        run = prepare_output_run(butler, graph, parent=output, chain=output, inputs=inputs)
-        store = ArrayStore(directory / "calibrations", max_bytes=4_000_000_000)
-        runner = QuantumRunner(repository, graph, inputs=inputs, calibration_store=store)
+            butler = make_repository(directory, DETECTORS)
+        first, exposure = find_exposures(butler)
+        runner, run = make_runner(butler, directory, "u/benchmark/first")
         gc.freeze()
         for detector in DETECTORS:
             run_detector(runner, first, detector, run)

@@ -37,8 +37,10 @@ def make_metrics(
     in_pixels = complex(e) * np.exp(-2j * np.deg2rad(facts.yaw))
     ny, nx = facts.shape
     projection = camera.sky_projection(detector, boresight=BORESIGHT, rotation=ROTATION)
-    corners = projection.pixel_to_sky(
-        x=np.array([-0.5, nx - 0.5, nx - 0.5, -0.5]), y=np.array([-0.5, -0.5, ny - 0.5, ny - 0.5])
+    x_centre, y_centre = 0.5 * (nx - 1), 0.5 * (ny - 1)
+    *corners, centre = projection.pixel_to_sky(
+        x=np.array([-0.5, nx - 0.5, nx - 0.5, -0.5, x_centre]),
+        y=np.array([-0.5, -0.5, ny - 0.5, ny - 0.5, y_centre]),
     )
     metrics: dict[str, Any] = {
         "instrument": camera.name,
@@ -67,6 +69,25 @@ def make_metrics(
         "mask_fraction_sat": 2e-4,
         "mask_fraction_cr": 1e-4,
         "pixel_scale_arcsec": 0.2,
+        "boresight_ra_degree": float(BORESIGHT.ra.deg),
+        "boresight_dec_degree": float(BORESIGHT.dec.deg),
+        "center_ra_degree": float(centre.ra.to_value(u.deg)),
+        "center_dec_degree": float(centre.dec.to_value(u.deg)),
+        "astrometry_status": "ok",
+        "n_references": 160,
+        "n_astrometry_stars": 140,
+        "astrometry_offset_mean_arcsec": 0.012,
+        "astrometry_offset_std_arcsec": 0.009,
+        "pointing_offset_ra_arcsec": 4.0,
+        "pointing_offset_dec_arcsec": -2.0,
+        "pointing_rotation_degree": 0.01,
+        "photometry_status": "ok",
+        "n_photometry_stars": 120,
+        "zero_point_mag": 32.1,
+        "zero_point_err_mag": 0.001,
+        "zero_point_scatter_mag": 0.012,
+        "magnitude_limit_mag": 24.1,
+        "effective_time_second": 15.3,
     }
     for corner, sky in enumerate(corners):
         metrics[f"corner_{corner}_ra_degree"] = float(sky.ra.to_value(u.deg))

@@ -124,6 +124,65 @@ def test_radial_elongation_is_recognised() -> None:
     assert summary["psf_e_common"] < 0.003
 
 
+def test_failures_are_counted_with_their_reasons() -> None:
+    """Each part of the measurement says how many detectors passed it, and why the others did not."""
+    metrics = {detector: make_metrics(LSSTCAM, detector) for detector in range(90, 94)}
+    metrics[90].update(astrometry_status="few references", astrometry_offset_mean_arcsec=math.nan)
+    metrics[91].update(psf_status="", psf_fwhm_arcsec=math.nan)
+    summary = run(metrics).summary
+    assert summary["astrometry_status_counts"] == {"few references": 1, "ok": 3}
+    assert (summary["n_detectors_with_astrometry"], summary["detectors_without_astrometry"]) == (3, [90])
+    assert summary["psf_status_counts"] == {"ok": 3, "unknown": 1}
+    assert summary["n_detectors_with_photometry"] == 4
+
+
+def test_throughput_and_depth_are_summarised() -> None:
+    """The metrics of photometry and astrometry are among the statistics."""
+    metrics = {
+        detector: make_metrics(LSSTCAM, detector, zero_point_mag=32.0 + 0.01 * detector)
+        for detector in range(90, 99)
+    }
+    metrics[98].update(zero_point_mag=math.nan)
+    summary = run(metrics).summary
+    assert summary["zero_point_mag_median"] == pytest.approx(32.935)
+    assert summary["zero_point_mag_min_detector"] == 90
+    assert summary["magnitude_limit_mag_median"] == 24.1
+    assert summary["effective_time_second_max"] == 15.3
+    assert summary["n_detectors_with_photometry"] == 8
+
+
+def test_statistics_of_metrics_that_nobody_measured_are_nan() -> None:
+    """Detectors of an older release lack the newer metrics."""
+    metrics = make_metrics(LSSTCAM, 90)
+    del metrics["zero_point_mag"], metrics["n_astrometry_stars"]
+    summary = run({90: metrics}).summary
+    assert math.isnan(summary["zero_point_mag_median"])
+    assert summary["n_astrometry_stars_max_detector"] == -1
+    assert summary["n_detectors_with_photometry"] == 0
+
+
+def test_boresight_offset_is_fitted_to_the_detectors() -> None:
+    """A rotation of the field moves outer detectors, not the boresight."""
+    metrics = {}
+    for detector in science_detectors(LSSTCAM, but=range(60)):
+        row = make_metrics(LSSTCAM, detector)
+        east = (row["center_ra_degree"] - row["boresight_ra_degree"] + 180.0) % 360.0 - 180.0
+        east *= math.cos(math.radians(row["center_dec_degree"]))
+        north = row["center_dec_degree"] - row["boresight_dec_degree"]
+        turn = math.radians(0.1) * 3600.0
+        row.update(
+            pointing_offset_ra_arcsec=5.0 + turn * north,
+            pointing_offset_dec_arcsec=-3.0 - turn * east,
+            pointing_rotation_degree=0.1,
+        )
+        metrics[detector] = row
+    summary = run(metrics).summary
+    assert summary["boresight_offset_ra_arcsec"] == pytest.approx(5.0, abs=0.15)
+    assert summary["boresight_offset_dec_arcsec"] == pytest.approx(-3.0, abs=0.15)
+    assert summary["boresight_rotation_degree"] == pytest.approx(0.1, abs=0.003)
+    assert summary["n_detectors_boresight"] > 120
+
+
 @pytest.mark.parametrize("instrument", ["LATISS", "LSSTComCam"])
 def test_one_detector_is_summarised(instrument: str) -> None:
     """What one detector cannot tell is NaN."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 __all__ = ("ExposureSummaryConfig", "ExposureSummaryConnections", "ExposureSummaryTask")
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +31,13 @@ from lsst.pipe.base import (
 )
 from lsst.pipe.base.connectionTypes import Input, Output
 
-from ..algorithms.focal_plane import find_ellipticity_pattern, fit_plane, rotate_ellipticity, summarize
+from ..algorithms.focal_plane import (
+    find_ellipticity_pattern,
+    fit_plane,
+    fit_pointing,
+    rotate_ellipticity,
+    summarize,
+)
 from ..algorithms.measurement import DETECTOR_METRICS
 from ..camera import Camera, load_camera
 
@@ -55,6 +63,18 @@ _EXPOSURE_FACTS = (
     "rotation_degree",
 )
 """Metrics that are the same for all detectors of an exposure."""
+
+_STEP_VALUES: Mapping[str, str] = MappingProxyType(
+    {
+        "psf": "psf_fwhm_arcsec",
+        "astrometry": "astrometry_offset_mean_arcsec",
+        "photometry": "zero_point_mag",
+    }
+)
+"""Metric that is finite where a part of the measurement succeeded; the metric
+``<part>_status`` says why it did not."""
+
+_UNKNOWN_STATUS = "unknown"
 
 
 class ExposureSummaryConnections(
@@ -101,13 +121,35 @@ class ExposureSummaryConfig(PipelineTaskConfig, pipelineConnections=ExposureSumm
             "mask_fraction_bad",
             "mask_fraction_sat",
             "mask_fraction_cr",
+            "psf_fwhm_pixel",
+            "psf_sigma_pixel",
+            "psf_star_delta_size_scatter_pixel",
+            "psf_trace_radius_delta_pixel",
+            "seeing_zenith_500nm_arcsec",
+            "pixel_scale_arcsec",
+            "post_isr_median_electron",
+            "n_cosmic_rays",
+            "n_references",
+            "n_astrometry_stars",
+            "astrometry_offset_mean_arcsec",
+            "astrometry_offset_std_arcsec",
+            "n_photometry_stars",
+            "zero_point_mag",
+            "zero_point_err_mag",
+            "zero_point_scatter_mag",
+            "magnitude_limit_mag",
+            "effective_time_second",
+            "effective_time_psf_scale",
+            "effective_time_sky_scale",
+            "effective_time_zero_point_scale",
         ],
-        doc="Columns of the detector table to give the median, scatter, minimum and maximum of.",
+        doc="Metrics, or columns of the detector table, to give the median, scatter, minimum and maximum of.",
     )
     gradients = ListField[str](
         dtype=str,
-        default=["psf_fwhm_arcsec", "focal_plane_e1", "focal_plane_e2", "sky_electron"],
-        doc="Columns of the detector table to fit a plane to, over the focal plane; slopes are per degree.",
+        default=["psf_fwhm_arcsec", "focal_plane_e1", "focal_plane_e2", "sky_electron", "zero_point_mag"],
+        doc="Metrics, or columns of the detector table, to fit a plane to, over the focal plane; slopes are "
+        "per degree.",
     )
     expectedPurposes = ListField[str](
         dtype=str,
@@ -126,7 +168,23 @@ class ExposureSummaryTask(PipelineTask):
     """Summarise an exposure from the metrics of the detectors that are there.
 
     Detectors may be missing, and a detector without stars has NaN in its PSF
-    metrics: neither changes the statistics of the others.
+    metrics: neither changes the statistics of the others. How many there were
+    for each is in the summary, with the reasons of those that failed:
+
+    - ``n_detectors``, ``n_detectors_expected``, ``n_detectors_missing`` and
+      ``detectors_missing``;
+    - ``n_detectors_with_psf``, ``..._astrometry``, ``..._photometry``, and
+      ``detectors_without_psf``, ``..._astrometry``, ``..._photometry``;
+    - ``psf_status_counts``, ``astrometry_status_counts`` and
+      ``photometry_status_counts``: number of detectors by status, in which
+      ``ok`` is one and ``unknown`` stands for none;
+    - ``boresight_offset_ra_arcsec``, ``boresight_offset_dec_arcsec`` and
+      ``boresight_rotation_degree``: where the telescope pointed relative to
+      the header, from `~lsst.ra.pipe.algorithms.focal_plane.fit_pointing`;
+    - for each of ``statistics`` the name with ``_median``, ``_scatter``,
+      ``_min``, ``_min_detector``, ``_max``, ``_max_detector``, and for each
+      of ``gradients`` with ``_gradient_x_per_degree``,
+      ``_gradient_y_per_degree`` and ``_residual_scatter``.
     """
 
     ConfigClass: ClassVar[type[ExposureSummaryConfig]] = ExposureSummaryConfig
@@ -197,6 +255,7 @@ class ExposureSummaryTask(PipelineTask):
             **_common_facts(metrics),
             **self._count(camera, detectors),
             **self._describe(detectors),
+            **_fit_boresight(detectors),
         }
         return Struct(summary=summary, detectors=detectors)
 
@@ -204,7 +263,12 @@ class ExposureSummaryTask(PipelineTask):
         """Complain of columns that do not exist or are no numbers."""
         for field in ("statistics", "gradients"):
             for name in getattr(self.config, field):
-                if name not in detectors.colnames or detectors[name].dtype.kind not in "fi":
+                is_number = (
+                    detectors[name].dtype.kind in "fi"
+                    if name in detectors.colnames
+                    else name in DETECTOR_METRICS and DETECTOR_METRICS[name].type is not str
+                )
+                if not is_number:
                     raise ValueError(f"The configuration field {field} names {name!r}, which is no metric.")
 
     def _count(self, camera: Camera, detectors: Table) -> dict[str, Any]:
@@ -215,14 +279,15 @@ class ExposureSummaryTask(PipelineTask):
             for detector, facts in camera.facts.items()
             if facts.purpose in self.config.expectedPurposes
         }
-        measured = np.isfinite(_numbers(detectors, "psf_fwhm_arcsec"))
-        return {
+        counts = {
             "n_detectors": len(present),
             "n_detectors_expected": len(expected),
             "n_detectors_missing": len(expected - present),
             "detectors_missing": sorted(expected - present),
-            "detectors_without_psf": [int(detector) for detector in detectors["detector"][~measured]],
         }
+        for step in _STEP_VALUES:
+            counts |= _count_step(detectors, step)
+        return counts
 
     def _describe(self, detectors: Table) -> dict[str, Any]:
         """Compute the statistics and the fits."""
@@ -309,6 +374,43 @@ def _add_geometry(table: Table, camera: Camera) -> None:
         strict=True,
     ):
         table[name] = Column(values, unit=unit, description=f"{text} of the detector's centre.")
+
+
+def _count_step(detectors: Table, step: str) -> dict[str, Any]:
+    """Tell how many detectors passed a part of the measurement, and why the
+    others did not.
+    """
+    done = np.isfinite(_numbers(detectors, _STEP_VALUES[step]))
+    statuses = detectors[f"{step}_status"] if f"{step}_status" in detectors.colnames else ()
+    return {
+        f"n_detectors_with_{step}": int(np.count_nonzero(done)),
+        f"detectors_without_{step}": [int(detector) for detector in detectors["detector"][~done]],
+        f"{step}_status_counts": dict(
+            sorted(Counter(str(status) or _UNKNOWN_STATUS for status in statuses).items())
+        ),
+    }
+
+
+def _fit_boresight(detectors: Table) -> dict[str, float | int]:
+    """Find where the telescope pointed relative to the header."""
+    fit = fit_pointing(
+        ra=_numbers(detectors, "center_ra_degree"),
+        dec=_numbers(detectors, "center_dec_degree"),
+        offset_ra=_numbers(detectors, "pointing_offset_ra_arcsec"),
+        offset_dec=_numbers(detectors, "pointing_offset_dec_arcsec"),
+        rotation=_numbers(detectors, "pointing_rotation_degree"),
+        boresight=(
+            summarize(_numbers(detectors, "boresight_ra_degree")).median,
+            summarize(_numbers(detectors, "boresight_dec_degree")).median,
+        ),
+    )
+    return {
+        "boresight_offset_ra_arcsec": fit.offset_ra,
+        "boresight_offset_dec_arcsec": fit.offset_dec,
+        "boresight_rotation_degree": fit.rotation,
+        "boresight_offset_scatter_arcsec": fit.scatter,
+        "n_detectors_boresight": fit.n_used,
+    }
 
 
 def _metric_column(name: str, values: Sequence[Any]) -> Column:

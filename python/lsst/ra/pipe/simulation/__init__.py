@@ -8,14 +8,24 @@
 from ._calibrations import SimulatedCalibration
 from ._compare import DetectorComparison, compare_with_truth
 from ._config import BAND_PHOTOMETRY, BandPhotometry, SimulationConfig
+from ._moments import AdaptiveMoments, adaptive_moments, aperture_fraction
 from ._optics import vignetting
-from ._psf import PsfField, RadialProfile, add_objects, kolmogorov_profile, moffat_profile
+from ._psf import (
+    PsfField,
+    RadialProfile,
+    add_objects,
+    donut_profile,
+    kolmogorov_profile,
+    moffat_profile,
+)
 from ._simulate import ProgressCallback, SimulationError, SimulationResult, simulate
 from ._sky import BANDS, SkyCatalog
+from ._truth import TrueDetector
 
 __all__ = (
     "BANDS",
     "BAND_PHOTOMETRY",
+    "AdaptiveMoments",
     "BandPhotometry",
     "DetectorComparison",
     "ProgressCallback",
@@ -26,8 +36,12 @@ __all__ = (
     "SimulationError",
     "SimulationResult",
     "SkyCatalog",
+    "TrueDetector",
+    "adaptive_moments",
     "add_objects",
+    "aperture_fraction",
     "compare_with_truth",
+    "donut_profile",
     "kolmogorov_profile",
     "moffat_profile",
     "simulate",

@@ -102,6 +102,7 @@ def write_calibrations(config: SimulationConfig, ccd: Ccd, out: pathlib.Path) ->
             gain=dict(zip(names, ccd.gain.tolist(), strict=True)),
             noise=dict(zip(names, ccd.read_noise.tolist(), strict=True)),
             ptc_turnoff=dict(zip(names, (ccd.saturation / ccd.gain).tolist(), strict=True)),
+            bad_amplifiers=frozenset(ccd.dead if config.dead_amplifiers_known else ()),
         ),
         "crosstalk": Crosstalk(
             detector=identity, coefficients=ccd.crosstalk.T, fit_gains=ccd.gain, units="electron"

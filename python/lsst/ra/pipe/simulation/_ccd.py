@@ -16,6 +16,7 @@ import numpy as np
 from lsst.images.cameras import Amplifier, AmplifierCalibrations, AmplifierRawGeometry, Detector
 
 from ._config import SimulationConfig
+from ._optics import shadow
 from ._random import Stream, random_stream
 
 _FULL_WELL_MARGIN = 1.05
@@ -53,6 +54,8 @@ class Ccd:
     """Relative response, mean 1."""
     defects: tuple[tuple[int, int, int, int], ...]
     """Boxes (x0, y0, width, height) of bad pixels, assembled."""
+    dead: tuple[str, ...]
+    """Names of the amplifiers that read no signal."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,6 +75,17 @@ class Ccd:
         for x, y, width, height in self.defects:
             bad[y : y + height, x : x + width] = True
         return bad
+
+    @property
+    def is_dead(self) -> np.ndarray:
+        """Which pixels are read by dead amplifiers, boolean of shape ``(ny,
+        nx)``.
+        """
+        dead = np.zeros(self.shape, bool)
+        for amplifier in self.detector.amplifiers:
+            if amplifier.name in self.dead:
+                dead[amplifier.bbox.slice_within(self.detector.bbox)] = True
+        return dead
 
 
 def raw_geometry(amplifier: Amplifier) -> AmplifierRawGeometry:
@@ -112,7 +126,15 @@ def build_ccd(config: SimulationConfig, detector: Detector) -> Ccd:
     -------
     ccd
         Depends on the seed and the detector number only.
+
+    Raises
+    ------
+    ValueError
+        Raised if the detector lacks an amplifier that is to be dead.
     """
+    names = [amplifier.name for amplifier in detector.amplifiers]
+    if unknown := sorted(set(config.dead_amplifiers) - set(names)):
+        raise ValueError(f"{detector.name} has no amplifiers {unknown} to be dead; it has {names}")
     nominal = [_nominal(amplifier) for amplifier in detector.amplifiers]
     n = len(nominal)
     rng = random_stream(config.seed, Stream.CAMERA, detector.id)
@@ -125,6 +147,8 @@ def build_ccd(config: SimulationConfig, detector: Detector) -> Ccd:
         box = np.s_[y : y + height, x : x + width]
         dark[box] += extra
         flat[box] *= factor
+    if config.shadow is not None and config.shadow_in_flat:
+        flat *= shadow(config, np.arange(flat.shape[1]), flat.shape[1]).astype(np.float32)
     return Ccd(
         detector=detector,
         gain=np.array([c.gain for c in nominal]) * (1.0 + config.gain_scatter * rng.standard_normal(n)),
@@ -137,6 +161,7 @@ def build_ccd(config: SimulationConfig, detector: Detector) -> Ccd:
         dark=dark,
         flat=flat,
         defects=defects,
+        dead=config.dead_amplifiers,
     )
 
 

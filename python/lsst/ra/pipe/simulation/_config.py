@@ -135,6 +135,42 @@ class SimulationConfig(pydantic.BaseModel, frozen=True, extra="forbid", use_attr
     """Relative scatter of true gains (those of the PTC) about the camera's
     nominal gains."""
 
+    pointing_error: float = pydantic.Field(default=0.0, ge=0.0, le=600.0)
+    """Angle between the boresight that headers give and the true one, arcsec;
+    its direction is drawn. The headers have the configured boresight."""
+
+    rotation_error: float = pydantic.Field(default=0.0, ge=-10.0, le=10.0)
+    """True rotation angle minus that of the headers, degrees."""
+
+    trail: float = pydantic.Field(default=0.0, ge=0.0, le=60.0)
+    """Length of the trail that every object leaves, as by a failure of the
+    tracking, arcsec."""
+
+    trail_angle: float = 30.0
+    """Direction of the trails, degrees from the detector's x axis to its y
+    axis."""
+
+    donut_diameter: float | None = pydantic.Field(default=None, ge=1.0, le=30.0)
+    """Outer diameter of the out-of-focus image of a star, arcsec; in focus if
+    unset."""
+
+    dead_amplifiers: tuple[str, ...] = ()
+    """Amplifiers, such as ``C10``, that read no signal on any detector."""
+
+    dead_amplifiers_known: bool = True
+    """Whether the photon transfer curve calls the dead amplifiers bad."""
+
+    shadow: float | None = pydantic.Field(default=None, ge=0.0, le=1.0)
+    """Something in front of the camera takes the light of every detector
+    beyond this fraction of its width; nothing does if unset."""
+
+    shadow_width: float = pydantic.Field(default=300.0, ge=100.0)
+    """Distance in pixels over which the light falls from 84 to 16 per cent at
+    the edge of the shadow."""
+
+    shadow_in_flat: bool = False
+    """Whether the shadow is there all the time, so that the flat has it."""
+
     vignetting: bool = True
     """Whether sky and objects fade toward the edge of the field."""
     bias: bool = True

@@ -7,12 +7,21 @@
 
 from __future__ import annotations
 
-__all__ = ("DetectorTruth", "DetectorView", "ObservedObjects", "render", "view_detector")
+__all__ = (
+    "DetectorTruth",
+    "DetectorView",
+    "ObservedObjects",
+    "draw_star",
+    "expected_sky",
+    "render",
+    "view_detector",
+)
 
 import dataclasses
 
 import astropy.units as u
 import numpy as np
+import scipy.interpolate
 from astropy.coordinates import SkyCoord
 
 from lsst.images.cameras import Detector
@@ -22,14 +31,24 @@ from ._ccd import Ccd
 from ._config import BAND_PHOTOMETRY, SimulationConfig
 from ._electronics import add_cosmic_rays, bleed, collect_charge, read_out
 from ._exposures import ImageType, SimulatedExposure
-from ._optics import vignetting
-from ._psf import PsfField, RadialProfile, add_objects, kolmogorov_profile, moffat_profile
+from ._moments import adaptive_moments, aperture_fraction
+from ._optics import shadow, vignetting
+from ._psf import PsfField, add_objects, donut_profile, kolmogorov_profile, moffat_profile
 from ._random import Stream, random_stream
 from ._sky import SkyCatalog
 
 _NODES = 33
 _MARGIN = 0.03
 """How far outside the detector objects are drawn, degrees."""
+_APERTURE = 12.0
+"""Radius of the aperture of `DetectorTruth.zero_point_12_pixels`, pixels."""
+_LIGHT_TRUTH = (
+    *("psf_fwhm_arcsec", "e1", "e2", "psf_sigma_pixel", "psf_e1", "psf_e2"),
+    *("zero_point", "zero_point_12_pixels", "boresight_ra", "boresight_dec", "rotation"),
+)
+"""Fields of `DetectorTruth` that an exposure without sky has as NaN."""
+_LIT = 0.99
+"""Least transmission of the shadow where the true level of the sky is taken."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,15 +106,34 @@ class DetectorTruth:
     """PSF ellipticity (Ixx - Iyy) / (Ixx + Iyy) at the centre, pixel axes."""
     e2: float
     """PSF ellipticity 2 Ixy / (Ixx + Iyy) at the centre, pixel axes."""
+    psf_sigma_pixel: float
+    """Determinant radius of the adaptive moments of a star at the centre,
+    integration over pixels included; NaN without light, or for a donut."""
+    psf_e1: float
+    """(Ixx - Iyy) / (Ixx + Iyy) of those moments."""
+    psf_e2: float
+    """2 Ixy / (Ixx + Iyy) of those moments."""
     sky_electron: float
     """Median expected sky or lamp level over the detector after the flat,
-    electron; vignetting included."""
+    electron; vignetting included, the shadow's area left out."""
+    noise_electron: float
+    """Median standard deviation of a pixel of sky there after the flat,
+    electron."""
     vignetting: float
     """Transmission at the centre."""
     pixel_scale_arcsec: float
     """Side of a pixel at the centre."""
     zero_point: float
     """AB magnitude that gives one electron in this exposure, unvignetted."""
+    zero_point_12_pixels: float
+    """The same for the light of a star within 12 pixels of its middle, at the
+    centre of the detector, vignetting included."""
+    boresight_ra: float
+    """True ICRS right ascension of the boresight, degrees; NaN without sky."""
+    boresight_dec: float
+    """True ICRS declination of the boresight, degrees."""
+    rotation: float
+    """True sky rotation angle, degrees."""
     n_stars: int
     """Stars whose centre is on the detector."""
     n_galaxies: int
@@ -218,6 +256,8 @@ def observe(
     flux = 10.0 ** (0.4 * (_zero_point(exposure) - magnitude))
     if config.vignetting:
         flux *= vignetting(np.hypot(field_x, field_y))
+    if not config.shadow_in_flat:
+        flux *= shadow(config, x, nx)
     return ObservedObjects(
         catalog=catalog,
         x=x,
@@ -256,7 +296,9 @@ def _zero_point(exposure: SimulatedExposure) -> float:
     return photometry.zero_point + 2.5 * float(np.log10(max(exposure.exposure_time, 1e-3)))
 
 
-def _background(config: SimulationConfig, exposure: SimulatedExposure, view: DetectorView) -> np.ndarray:
+def _background(
+    config: SimulationConfig, detector: Detector, exposure: SimulatedExposure, view: DetectorView
+) -> np.ndarray:
     """Return expected electrons of sky or lamp per pixel, on the grid."""
     match exposure.image_type:
         case ImageType.SCIENCE:
@@ -264,17 +306,134 @@ def _background(config: SimulationConfig, exposure: SimulatedExposure, view: Det
             if magnitude is None:
                 magnitude = BAND_PHOTOMETRY[exposure.band].sky
             per_arcsec2 = 10.0 ** (0.4 * (_zero_point(exposure) - magnitude))
-            return np.asarray(per_arcsec2 * view.pixel_scale**2 * view.illumination)
+            light = np.asarray(per_arcsec2 * view.pixel_scale**2 * view.illumination)
         case ImageType.FLAT:  # by a projector that fills the beam evenly
-            return np.full(view.illumination.shape, config.flat_level)
+            light = np.full(view.illumination.shape, config.flat_level)
         case _:
             return np.zeros(view.illumination.shape)
+    if config.shadow_in_flat:
+        return light
+    nx = detector.bbox.x.size
+    return np.asarray(light * shadow(config, np.linspace(0, nx - 1, _NODES), nx))
 
 
-def _profile(config: SimulationConfig) -> RadialProfile:
+def expected_sky(
+    config: SimulationConfig,
+    detector: Detector,
+    exposure: SimulatedExposure,
+    view: DetectorView,
+    x: np.ndarray,
+    y: np.ndarray,
+) -> np.ndarray:
+    """Return the expected level of sky or lamp after the flat.
+
+    Parameters
+    ----------
+    config
+        The simulation.
+    detector
+        The detector.
+    exposure
+        The exposure.
+    view
+        Where the detector looks.
+    x, y
+        Pixel positions, of one shape.
+
+    Returns
+    -------
+    level
+        Electrons, of that shape.
+    """
+    ny, nx = detector.bbox.shape
+    nodes = np.linspace(0, ny - 1, _NODES), np.linspace(0, nx - 1, _NODES)
+    grid = _background(config, detector, exposure, view)
+    return np.asarray(scipy.interpolate.RegularGridInterpolator(nodes, grid)((y, x)))
+
+
+def _add_to_image(
+    image: np.ndarray,
+    config: SimulationConfig,
+    *,
+    seeing: np.ndarray | float,
+    pixel_scale: float,
+    threshold: float = 0.01,
+    **objects: np.ndarray,
+) -> None:
+    """Draw objects (x, y, flux; fwhm in arcsec, e1, e2), in or out of focus,
+    trailed or not; `seeing` is the FWHM of the PSF in arcsec.
+    """
+    profile = moffat_profile(config.moffat_beta)
     if config.psf_profile == "kolmogorov":
-        return kolmogorov_profile()
-    return moffat_profile(config.moffat_beta)
+        profile = kolmogorov_profile()
+    if config.donut_diameter is not None:
+        sharp = float(np.median(seeing)) if np.size(seeing) else 1.0
+        profile = donut_profile(round(sharp / config.donut_diameter, 3))
+        objects["fwhm"] = np.sqrt(config.donut_diameter**2 + objects["fwhm"] ** 2 - np.square(seeing))
+    objects["fwhm"] = objects["fwhm"] / pixel_scale
+    length = config.trail / pixel_scale
+    if length > 0.0 and objects["fwhm"].size:
+        n = int(np.ceil(4.0 * length / objects["fwhm"].min())) + 1
+        step = (np.arange(n) - 0.5 * (n - 1)) / n * length
+        angle = np.deg2rad(config.trail_angle)
+        objects = {name: np.repeat(values, n) for name, values in objects.items()}
+        objects["flux"] = objects["flux"] / n
+        objects["x"] = objects["x"] + np.tile(step * np.cos(angle), objects["x"].size // n)
+        objects["y"] = objects["y"] + np.tile(step * np.sin(angle), objects["y"].size // n)
+    add_objects(image, profile=profile, threshold=threshold, **objects)
+
+
+def draw_star(
+    config: SimulationConfig,
+    detector: Detector,
+    exposure: SimulatedExposure,
+    view: DetectorView,
+    x: float,
+    y: float,
+    *,
+    size: int,
+) -> np.ndarray:
+    """Draw a star of unit flux, without noise.
+
+    Parameters
+    ----------
+    config
+        The simulation.
+    detector
+        The detector.
+    exposure
+        The exposure.
+    view
+        Where the detector looks.
+    x, y
+        Pixel position at which the PSF is taken.
+    size
+        Side of the stamp, odd.
+
+    Returns
+    -------
+    stamp
+        Pixels of shape ``(size, size)``, float64; the star is in the middle
+        of the middle one.
+    """
+    angles = _field_angles(detector, np.array([x]), np.array([y]))
+    fwhm, e1, e2 = _psf_on_detector(PsfField.draw(config, exposure.exposure_id), view, *angles)
+    stamp = np.zeros((size, size), np.float32)
+    middle = np.array([(size - 1) / 2.0])
+    _add_to_image(
+        stamp,
+        config,
+        seeing=fwhm,
+        pixel_scale=view.pixel_scale,
+        threshold=1e-3,
+        x=middle,
+        y=middle,
+        flux=np.array([1e6]),
+        fwhm=fwhm,
+        e1=e1,
+        e2=e2,
+    )
+    return stamp.astype(np.float64) / 1e6
 
 
 def render(
@@ -304,20 +463,22 @@ def render(
     """
     detector = ccd.detector
     view = view_detector(camera, detector, exposure, vignetted=config.vignetting)
-    background = _background(config, exposure, view)
+    background = _background(config, detector, exposure, view)
     charge = np.zeros(ccd.shape, np.float32)
     objects = None
     if exposure.sees_sky:
         objects = observe(config, camera, detector, exposure, view)
-        add_objects(
+        _add_to_image(
             charge,
+            config,
+            seeing=objects.psf_fwhm,
+            pixel_scale=view.pixel_scale,
             x=objects.x,
             y=objects.y,
             flux=objects.flux,
-            fwhm=objects.fwhm / view.pixel_scale,
+            fwhm=objects.fwhm,
             e1=objects.e1,
             e2=objects.e2,
-            profile=_profile(config),
         )
         objects = _on_detector(objects, ccd.shape)
 
@@ -331,26 +492,65 @@ def render(
         expected = config.cosmic_ray_rate * exposure.dark_time * charge.size / (4096 * 4004)
         n_cosmic_rays = add_cosmic_rays(charge, expected=expected, rng=stream(Stream.COSMIC_RAYS))
     n_full = bleed(charge, ccd=ccd)
+    if ccd.dead:
+        charge[ccd.is_dead] = 0.0
     counts = read_out(charge, ccd=ccd, structure=config.overscan_structure, rng=readout)
-    psf: tuple[np.ndarray | float, ...] = (np.nan, np.nan, np.nan)
-    if exposure.sees_sky:
-        field = PsfField.draw(config, exposure.exposure_id)
-        psf = _psf_on_detector(field, view, *(np.asarray(angle) for angle in view.field))
     n_stars = 0 if objects is None else int(objects.catalog.is_star.sum())
     truth = DetectorTruth(
-        psf_fwhm_arcsec=float(psf[0]),
-        e1=float(psf[1]),
-        e2=float(psf[2]),
-        sky_electron=float(np.median(background[::8, ::8])),
+        **_light_truth(config, detector, exposure, view),
+        **_sky_truth(config, ccd, exposure, background),
         vignetting=float(view.illumination[_NODES // 2, _NODES // 2]),
         pixel_scale_arcsec=view.pixel_scale,
-        zero_point=_zero_point(exposure) if exposure.sees_sky else np.nan,
         n_stars=n_stars,
         n_galaxies=0 if objects is None else len(objects.catalog) - n_stars,
         n_cosmic_rays=n_cosmic_rays,
         n_full_well_pixels=n_full,
     )
     return counts, truth, objects
+
+
+def _light_truth(
+    config: SimulationConfig, detector: Detector, exposure: SimulatedExposure, view: DetectorView
+) -> dict[str, float]:
+    """Return what is true of PSF, zero point and pointing."""
+    if not exposure.sees_sky:
+        return dict.fromkeys(_LIGHT_TRUTH, np.nan)
+    field = PsfField.draw(config, exposure.exposure_id)
+    fwhm, e1, e2 = _psf_on_detector(field, view, *(np.asarray(angle) for angle in view.field))
+    ny, nx = detector.bbox.shape
+    star = draw_star(config, detector, exposure, view, (nx - 1) / 2.0, (ny - 1) / 2.0, size=161)
+    moments = adaptive_moments(star)
+    zero_point = _zero_point(exposure)
+    share = aperture_fraction(star, _APERTURE) * view.illumination[_NODES // 2, _NODES // 2]
+    values = (
+        *(float(value) for value in (fwhm, e1, e2)),
+        *(moments.sigma, moments.e1, moments.e2),
+        *(zero_point, zero_point + 2.5 * float(np.log10(share))),
+        *(float(exposure.boresight.ra.deg), float(exposure.boresight.dec.deg)),
+        float(exposure.rotation.deg),
+    )
+    return dict(zip(_LIGHT_TRUTH, values, strict=True))
+
+
+def _sky_truth(
+    config: SimulationConfig, ccd: Ccd, exposure: SimulatedExposure, background: np.ndarray
+) -> dict[str, float]:
+    """Return level and noise of the sky where there is light."""
+    nx = ccd.shape[1]
+    nodes = shadow(config, np.linspace(0, nx - 1, _NODES), nx) >= _LIT
+    lit = background[::8, ::8] if config.shadow is None else background[:, nodes]
+    level = float(np.median(lit)) if lit.size else np.nan
+    variances = []
+    for amplifier, noise in zip(ccd.detector.amplifiers, ccd.read_noise, strict=True):
+        box = amplifier.bbox.slice_within(ccd.detector.bbox)
+        sample = np.s_[box.y.start : box.y.stop : 16, box.x.start : box.x.stop : 16]
+        flat, dark = ccd.flat[sample], ccd.dark[sample]
+        seen = (shadow(config, np.arange(box.x.start, box.x.stop, 16), nx) >= _LIT) & (flat > 0.0)
+        if amplifier.name not in ccd.dead and seen.any():
+            charge = flat * level + dark * exposure.dark_time + noise**2
+            variances.append((charge / np.where(seen, flat, 1.0) ** 2)[seen])
+    median = np.median(np.concatenate(variances)) if variances else np.nan
+    return {"sky_electron": level, "noise_electron": float(np.sqrt(median))}
 
 
 def _on_detector(objects: ObservedObjects, shape: tuple[int, int]) -> ObservedObjects:

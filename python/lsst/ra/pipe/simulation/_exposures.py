@@ -80,7 +80,11 @@ class SimulatedExposure:
     boresight: SkyCoord
     """ICRS position of the optical axis."""
     rotation: Angle
-    """Sky rotation angle (``ROTPA``)."""
+    """Sky rotation angle."""
+    header_boresight: SkyCoord
+    """ICRS position of the optical axis that the header gives."""
+    header_rotation: Angle
+    """Sky rotation angle that the header gives (``ROTPA``)."""
     physical_filter: str
     """Physical filter in the beam."""
     band: str
@@ -176,6 +180,7 @@ def plan_exposures(config: SimulationConfig, *, band: str) -> tuple[SimulatedExp
     exposures = []
     for i, image_type in enumerate(types):
         ra, dec = _pointing(config, i)
+        header_boresight = SkyCoord(ra * u.deg, dec * u.deg, frame="icrs")
         exposure = SimulatedExposure(
             image_type=image_type,
             day_obs=config.day_obs,
@@ -183,8 +188,10 @@ def plan_exposures(config: SimulationConfig, *, band: str) -> tuple[SimulatedExp
             begin=begin,
             exposure_time=times[image_type],
             dark_time=times[image_type] + (0.06 if image_type is ImageType.BIAS else 0.95),
-            boresight=SkyCoord(ra * u.deg, dec * u.deg, frame="icrs"),
-            rotation=Angle(config.rotation * u.deg),
+            boresight=_true_boresight(config, i, header_boresight),
+            rotation=Angle((config.rotation + config.rotation_error) * u.deg),
+            header_boresight=header_boresight,
+            header_rotation=Angle(config.rotation * u.deg),
             physical_filter=config.physical_filter,
             band=band,
         )
@@ -222,3 +229,13 @@ def _pointing(config: SimulationConfig, index: int) -> tuple[float, float]:
     centre = SkyCoord(config.boresight_ra * u.deg, config.boresight_dec * u.deg)
     moved = centre.directional_offset_by(angle * u.rad, radius * u.deg)
     return float(moved.ra.deg), float(moved.dec.deg)
+
+
+def _true_boresight(config: SimulationConfig, index: int, header: SkyCoord) -> SkyCoord:
+    """Return where an exposure looks, in a direction drawn about the header's
+    boresight.
+    """
+    if config.pointing_error == 0.0:
+        return header
+    angle = random_stream(config.seed, Stream.POINTING_ERROR, index).uniform(0.0, 2.0 * np.pi)
+    return header.directional_offset_by(angle * u.rad, config.pointing_error * u.arcsec)

@@ -149,7 +149,8 @@ def _time_cards(exposure: SimulatedExposure) -> list[Card]:
 
 def _pointing_cards(exposure: SimulatedExposure) -> list[Card]:
     """Return where it was; calibrations are taken without tracking."""
-    ra, dec = float(exposure.boresight.ra.deg), float(exposure.boresight.dec.deg)
+    boresight = exposure.header_boresight
+    ra, dec = float(boresight.ra.deg), float(boresight.dec.deg)
     start = horizontal_pointing(ra, dec, exposure.begin)
     end = horizontal_pointing(ra, dec, exposure.end)
     cards: list[Card] = [
@@ -176,7 +177,7 @@ def _pointing_cards(exposure: SimulatedExposure) -> list[Card]:
         ("RADESYS", "ICRS"),
         *((name, ra) for name in ("RA", "RASTART", "RAEND")),
         *((name, dec) for name in ("DEC", "DECSTART", "DECEND")),
-        ("ROTPA", float(exposure.rotation.deg)),
+        ("ROTPA", float(exposure.header_rotation.deg)),
         ("ROTCOORD", "sky"),
         ("HASTART", start.hour_angle),
         ("ELSTART", start.elevation),

@@ -3,14 +3,17 @@
 # Use of this source code is governed by a 3-clause BSD-style
 # license that can be found in the LICENSE file.
 
-"""Vignetting of the telescope and camera."""
+"""Vignetting of the telescope and camera, and what else takes light."""
 
 from __future__ import annotations
 
-__all__ = ("vignetting",)
+__all__ = ("shadow", "vignetting")
 
 import numpy as np
 import scipy.interpolate
+import scipy.special
+
+from ._config import SimulationConfig
 
 # Ray tracing of the Rubin optics with batoid, as the fit in obs_lsst's
 # make_lsstcam_pseudoflats.py gives it, read off at these field angles and made
@@ -34,3 +37,26 @@ def vignetting(field_angle: np.ndarray) -> np.ndarray:
         1 on the axis, 0.98 at 1.2 degrees, 0.87 at 1.75 degrees.
     """
     return np.asarray(_CURVE(np.clip(field_angle, 0.0, _FIELD_ANGLE[-1])))
+
+
+def shadow(config: SimulationConfig, x: np.ndarray, width: int) -> np.ndarray:
+    """Return the fraction of the light that passes what shades a detector.
+
+    Parameters
+    ----------
+    config
+        Gives place and width of the shadow's edge.
+    x
+        Columns, 0-based pixel centres.
+    width
+        Columns of the detector.
+
+    Returns
+    -------
+    transmission
+        1 without a shadow and well before its edge, 0 well behind it.
+    """
+    if config.shadow is None:
+        return np.ones(np.shape(x))
+    distance = (np.asarray(x) - config.shadow * width) / (0.5 * config.shadow_width)
+    return np.asarray(0.5 * scipy.special.erfc(distance / np.sqrt(2.0)))

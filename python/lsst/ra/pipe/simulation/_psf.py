@@ -7,7 +7,14 @@
 
 from __future__ import annotations
 
-__all__ = ("PsfField", "RadialProfile", "add_objects", "kolmogorov_profile", "moffat_profile")
+__all__ = (
+    "PsfField",
+    "RadialProfile",
+    "add_objects",
+    "donut_profile",
+    "kolmogorov_profile",
+    "moffat_profile",
+)
 
 import dataclasses
 import functools
@@ -24,6 +31,9 @@ _STEP = 1.0 / 128.0
 _RHO_MAX = 60.0
 _CORE = 3.0
 """Elliptical radius in FWHM within which a pixel is sampled four times."""
+_OBSCURATION = 0.61
+"""Inner over outer diameter of the telescope's pupil (Ivezic et al. 2019, ApJ
+873, 111: primary mirror of 8.4 m with a central hole of 5.1 m)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +56,11 @@ class RadialProfile:
         Returns
         -------
         radius
-            Radius in FWHM, between 0 and the table's end.
+            Radius in FWHM, between 0 and the table's end; the outermost, if
+            the profile is not monotonic.
         """
         radii = np.arange(self.values.size) * self.step
-        return np.asarray(np.interp(brightness, self.values[::-1], radii[::-1]))
+        return np.asarray(np.interp(brightness, np.maximum.accumulate(self.values[::-1]), radii[::-1]))
 
 
 @functools.lru_cache(maxsize=8)
@@ -95,6 +106,36 @@ def kolmogorov_profile() -> RadialProfile:
     near = np.exp(np.interp(rho, nodes, np.log(values)))
     far = values[-1] * (np.maximum(rho, 1.0) / nodes[-1]) ** (-11.0 / 3.0)
     return RadialProfile(np.where(rho <= nodes[-1], near, far).astype(np.float32), _STEP)
+
+
+@functools.lru_cache(maxsize=8)
+def donut_profile(blur: float) -> RadialProfile:
+    """Return the profile of an out-of-focus star.
+
+    Parameters
+    ----------
+    blur
+        FWHM of the seeing over the outer diameter of the donut.
+
+    Returns
+    -------
+    profile
+        The telescope's annular pupil, of outer diameter 1, convolved with a
+        Gaussian; "FWHM" in the table's description is that diameter.
+    """
+    sigma = blur / np.sqrt(8.0 * np.log(2.0))
+    inner, outer = 0.5 * _OBSCURATION, 0.5
+    nodes, weights = scipy.special.roots_legendre(200)
+    ring = inner + (outer - inner) * 0.5 * (nodes + 1.0)
+    weights = weights * 0.5 * (outer - inner) / (np.pi * (outer**2 - inner**2))
+    rho = np.arange(0.0, _RHO_MAX + _STEP, _STEP)
+    values = np.zeros(rho.size)
+    near = rho < outer + 12.0 * sigma
+    r = rho[near, None]
+    # The angle's integral of a Gaussian about a point of the ring.
+    bessel = scipy.special.i0e(r * ring / sigma**2)
+    values[near] = (np.exp(-0.5 * ((r - ring) / sigma) ** 2) * bessel * ring / sigma**2) @ weights
+    return RadialProfile(values.astype(np.float32), _STEP)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Stream(enum.IntEnum):
     COSMIC_RAYS = 11
     READOUT = 12
     REFERENCE_CATALOG = 13
+    POINTING_ERROR = 14
 
 
 def random_stream(seed: int, stream: Stream, *keys: int) -> np.random.Generator:

@@ -109,11 +109,23 @@ class ServiceSettings(
     """Time (s) after which a worker looks again whether calibrations or the
     collections to read from have changed."""
 
+    alerts: dict[str, str] = {}
+    """File of alert rules by instrument; the default is the package's, and an
+    empty text is for none."""
+
+    alert_topic: str | None = None
+    """Where alerts are sent, ``kafka://host:port/topic``; the default is
+    nowhere, they are in the log and in Redis only."""
+
     observers: tuple[Annotated[str, pydantic.Field(pattern=r"^\w+(\.\w+)*:\w+$")], ...] = ()
     """Functions, as ``package.module:name``, each of which makes what is told
     of every image.  It is called with the keywords ``settings``, which are
     these, and ``butler``, and returns an `~lsst.ra.pipe.execution.ImageObserver`.
     """
+
+    consdb_url: str | None = None
+    """Where the database is whose quicklook tables get the metrics, for
+    SQLAlchemy; in it ``{instrument}`` stands for the instrument."""
 
     @pydantic.model_validator(mode="after")
     def _dispatch_is_for_instruments(self) -> Self:

@@ -1,0 +1,191 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+from __future__ import annotations
+
+__all__ = ("AlertRuleError", "AlertRuleProblem", "default_alert_rules", "load_alert_rules")
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pydantic
+import yaml
+
+from lsst.resources import ResourcePath, ResourcePathExpression
+
+from ..._yaml_nodes import find_duplicate_keys, find_line
+from ._conditions import AmplifierCondition, ChangeCondition, DetectorCondition, LevelCondition
+from ._rule import AlertRule, AlertRules, Circumstances
+
+_PARTS: dict[str, type[pydantic.BaseModel]] = {
+    "when": Circumstances,
+    "level": LevelCondition,
+    "change": ChangeCondition,
+    "detectors": DetectorCondition,
+    "amplifiers": AmplifierCondition,
+}
+"""Keys of a rule that have keys of their own."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class AlertRuleProblem:
+    """One thing that is wrong with a file of alert rules."""
+
+    line: int
+    """Line of the file, from 1."""
+
+    message: str
+    """Rule and key, what was expected, and what came."""
+
+
+class AlertRuleError(ValueError):
+    """Alert rules are wrong.
+
+    Parameters
+    ----------
+    origin
+        The file of the rules.
+    problems
+        All that is wrong with them.
+    """
+
+    def __init__(self, origin: str, problems: Iterable[AlertRuleProblem]) -> None:
+        self.origin = origin
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__(origin, self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.origin}:{problem.line}: {problem.message}" for problem in self.problems)
+
+
+class _AlertFile(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What a file of rules has."""
+
+    description: str = ""
+    when: dict[str, Any] = {}
+    rules: list[Any] = pydantic.Field(min_length=1)
+
+
+def default_alert_rules(instrument: str) -> str:
+    """Return the URI of the rules that come with this package.
+
+    Parameters
+    ----------
+    instrument
+        Butler ``instrument``.
+
+    Returns
+    -------
+    uri
+        ``$RA_PIPE_DIR/config/alerts/<instrument>.yaml``.
+    """
+    return f"$RA_PIPE_DIR/config/alerts/{instrument}.yaml"
+
+
+def load_alert_rules(uri: ResourcePathExpression) -> AlertRules:
+    """Read alert rules from a YAML file.
+
+    Parameters
+    ----------
+    uri
+        The file, for example ``$RA_PIPE_DIR/config/alerts/LSSTCam.yaml``.
+
+    Returns
+    -------
+    rules
+        The rules.
+
+    Raises
+    ------
+    AlertRuleError
+        Raised if anything is wrong, with file, line, rule and key of each
+        problem: unknown keys and metrics, wrong values, names that occur
+        twice, messages with words that do not exist.
+    FileNotFoundError
+        Raised if there is no such file.
+    """
+    origin = str(uri)
+    root, data, problems = _parse(origin, ResourcePath(uri).read().decode())
+
+    def explain(error: pydantic.ValidationError, path: Sequence[str | int]) -> Iterator[AlertRuleProblem]:
+        for detail in error.errors():
+            key = detail.get("ctx", {}).get("key")
+            where = [*path, *detail["loc"], *([] if key is None else [key])]
+            yield AlertRuleProblem(find_line(root, where), _describe(data, where, detail))
+
+    try:
+        file = _AlertFile.model_validate(data)
+    except pydantic.ValidationError as err:
+        raise AlertRuleError(origin, [*problems, *explain(err, [])]) from err
+    rules: dict[str, AlertRule] = {}
+    for index, one in enumerate(file.rules):
+        try:
+            rule = AlertRule.model_validate(_merge(file.when, one))
+        except pydantic.ValidationError as err:
+            problems += explain(err, ["rules", index])
+            continue
+        if rule.name in rules:
+            line = find_line(root, ["rules", index, "name"])
+            problems.append(AlertRuleProblem(line, f"the name {rule.name!r} is that of an earlier rule, too"))
+        rules[rule.name] = rule
+    if problems:
+        raise AlertRuleError(origin, problems)
+    return AlertRules(tuple(rules.values()), origin)
+
+
+def _parse(origin: str, text: str) -> tuple[yaml.Node | None, Any, list[AlertRuleProblem]]:
+    """Return the nodes of a document, what it says, and keys that are double."""
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        problems = [
+            AlertRuleProblem(line, f"the key {key!r} occurs twice")
+            for key, line, _ in find_duplicate_keys(root)
+        ]
+        return root, None if root is None else loader.construct_document(root), problems
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        line = 1 if mark is None else mark.line + 1
+        raise AlertRuleError(origin, [AlertRuleProblem(line, f"no YAML: {err.problem}")]) from err
+    except yaml.YAMLError as err:
+        raise AlertRuleError(origin, [AlertRuleProblem(1, f"no YAML: {err}")]) from err
+    finally:
+        loader.dispose()
+
+
+def _merge(when: dict[str, Any], rule: Any) -> Any:
+    """Give a rule the file's circumstances, where it has none of its own."""
+    if not when or not isinstance(rule, dict) or not isinstance(rule.get("when", {}), dict):
+        return rule
+    return {**rule, "when": {**when, **rule.get("when", {})}}
+
+
+def _describe(data: Any, where: Sequence[str | int], detail: Any) -> str:
+    """Make one line of what pydantic says."""
+    subject, keys = "", list(where)
+    if len(where) > 1 and where[0] == "rules":
+        rule = data["rules"][where[1]]
+        name = rule.get("name") if isinstance(rule, dict) else None
+        subject = f"rule {name!r}: " if isinstance(name, str) else f"rule {int(where[1]) + 1}: "
+        keys = keys[2:]
+    field = ".".join(str(key) for key in keys) or "document"
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(_known_keys(where))
+        return f"{subject}unknown key {field!r}; known are {known}"
+    if detail["type"] == "missing":
+        return f"{subject}{field}: it is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] not in ("value_error", "condition", "rule"):
+        message = f"{message[:1].lower()}{message[1:]}; got {detail['input']!r}"
+    return f"{subject}{message}" if detail["type"] == "rule" else f"{subject}{field}: {message}"
+
+
+def _known_keys(where: Sequence[str | int]) -> list[str]:
+    """Return the keys that there are beside an unknown one."""
+    model: type[pydantic.BaseModel] = _AlertFile
+    if len(where) > 2 and where[0] == "rules":
+        model = _PARTS.get(str(where[2]), AlertRule) if len(where) > 3 else AlertRule
+    return [field.alias or name for name, field in model.model_fields.items()]

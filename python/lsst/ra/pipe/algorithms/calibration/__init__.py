@@ -6,6 +6,9 @@
 """Calibration against a reference catalogue: positions, fluxes and depth."""
 
 from ._astrometry import *
+from ._depth import *
 from ._matching import *
 from ._projection import *
+from ._references import *
 from ._tangent_plane import *
+from ._zero_point import *

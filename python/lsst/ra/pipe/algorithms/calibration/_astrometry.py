@@ -297,7 +297,7 @@ def _pair_up(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pair corrected stars with references; return the distances too."""
     xi, eta = correction.apply(stars.xi, stars.eta)
-    grid = SourceGrid.build(xi, eta, cell=max(radius, 2.0))
+    grid = SourceGrid.build(xi, eta, radius=radius)
     source, reference = mutual_neighbours(grid, references.xi, references.eta, radius=radius)
     distance = np.hypot(xi[source] - references.xi[reference], eta[source] - references.eta[reference])
     return distance, source, reference

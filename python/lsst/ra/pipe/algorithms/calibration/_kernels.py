@@ -167,21 +167,23 @@ class SourceGrid:
     """Side of a cell, the largest radius of a search."""
 
     @classmethod
-    def build(cls, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], *, cell: float) -> SourceGrid:
+    def build(cls, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], *, radius: float) -> SourceGrid:
         """Sort sources into cells.
 
         Parameters
         ----------
         x, y
             ``(n,)`` finite positions; at least one.
-        cell
-            Side of a cell, in the same unit.
+        radius
+            Largest radius of a search, in the same unit.
 
         Returns
         -------
         grid
             The sorted sources.
         """
+        # About one cell for each source, as empty ones cost as well.
+        cell = max(radius, float(np.sqrt(np.ptp(x) * np.ptp(y) / x.size)))
         column = ((x - x.min()) / cell).astype(np.int64) + 1
         row = ((y - y.min()) / cell).astype(np.int64) + 1
         n_columns, n_rows = int(column.max()) + 2, int(row.max()) + 2

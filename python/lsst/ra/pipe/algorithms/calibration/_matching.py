@@ -27,7 +27,8 @@ _LAST_RADIUS = 0.4
 _SHRINK = 0.65
 _CONTROL_DISTANCE = 12.0
 _CONTROLS = 6
-_CERTAIN = -60.0
+_CERTAIN = -35.0
+_HOPELESS = -7.0
 _NO_CHANCE = -700.0
 
 
@@ -191,7 +192,7 @@ class _Trial:
     ) -> None:
         self._source = sources.xi + 1j * sources.eta
         self._reference = references.xi + 1j * references.eta
-        self._grid = SourceGrid.build(sources.xi, sources.eta, cell=_FIRST_RADIUS)
+        self._grid = SourceGrid.build(sources.xi, sources.eta, radius=_FIRST_RADIUS)
         self._max_shift, self._max_angle = max_shift, max_angle
         low = np.array([sources.xi.min(), sources.eta.min()])
         high = np.array([sources.xi.max(), sources.eta.max()])
@@ -244,16 +245,22 @@ class _Trial:
         inside = (back.real >= self._low[0]) & (back.real <= self._high[0])
         inside &= (back.imag >= self._low[1]) & (back.imag <= self._high[1])
         area = np.pi * radius**2
-        expected = np.count_nonzero(inside) * -np.expm1(-self._density * area)
+        expected = float(np.count_nonzero(inside) * -np.expm1(-self._density * area))
+        shifts = max(4.0 * self._max_shift**2 / area, 1.0)
+        log_trials = float(np.log(shifts * (1.0 + 2.0 * self._max_angle * self._arm / radius)))
+        log_chance = log_trials + _log_poisson_tail(n_pairs, expected)
+        if log_chance > _HOPELESS:
+            return log_chance
         # Sources and references may crowd together: count where none match.
         turns = np.exp(2j * np.pi * np.arange(_CONTROLS) / _CONTROLS)
         found = [self._pair(shift + _CONTROL_DISTANCE * turn, angle, radius)[0].size for turn in turns]
-        expected = max(expected, float(np.mean(found)))
-        shifts = max(4.0 * self._max_shift**2 / area, 1.0)
-        rotations = 1.0 + 2.0 * self._max_angle * self._arm / radius
-        probability = gammainc(n_pairs, expected) if expected > 0.0 else 0.0
-        log_probability = np.log(probability) if probability > 0.0 else _NO_CHANCE
-        return float(log_probability + np.log(shifts * rotations))
+        return log_trials + _log_poisson_tail(n_pairs, max(expected, float(np.mean(found))))
+
+
+def _log_poisson_tail(count: int, mean: float) -> float:
+    """Logarithm of the probability of ``count`` or more."""
+    probability = float(gammainc(count, mean)) if mean > 0.0 else 0.0
+    return float(np.log(probability)) if probability > 0.0 else _NO_CHANCE
 
 
 def _fit_rigid(

@@ -17,9 +17,10 @@ from typing import Any
 import astropy.table
 import numpy as np
 import numpy.typing as npt
-from _accuracy_truth import Truth, adaptive_moments, find_isolated
+from _accuracy_truth import Truth, find_isolated
 from lsst.images import VisitImage
 from lsst.pipe.base import Struct
+from lsst.ra.pipe.simulation import adaptive_moments
 from rich.console import Console
 from rich.table import Table
 from scipy.spatial import KDTree
@@ -181,11 +182,7 @@ def _score_psf_model(truth: Truth, exposure: VisitImage) -> list[Row]:
         for x in np.linspace(0.03, 0.97, _GRID) * (nx - 1):
             true = truth.psf(float(x), float(y))
             kernel = exposure.psf.compute_kernel_image(x=float(x), y=float(y)).array
-            try:
-                model = adaptive_moments(np.asarray(kernel, dtype=np.float64))
-            except (ValueError, np.linalg.LinAlgError):  # a model that is no star at all
-                size.append(np.nan)
-                continue
+            model = adaptive_moments(np.asarray(kernel, dtype=np.float64))
             size.append(100.0 * (model.sigma / true.sigma - 1.0))
             e1.append(model.e1 - true.e1)
             e2.append(model.e2 - true.e2)
@@ -227,10 +224,12 @@ def _score_sky(truth: Truth, metrics: Mapping[str, Any], model: npt.NDArray[np.f
         Row(
             "sky model - truth: median",
             0.0,
-            float(np.median(residual)),
+            float(np.nanmedian(residual)),
             "background_residual_median_electron",
         ),
-        Row("sky model - truth: scatter", 0.0, float(np.std(residual)), "background_residual_rms_electron"),
+        Row(
+            "sky model - truth: scatter", 0.0, float(np.nanstd(residual)), "background_residual_rms_electron"
+        ),
     ]
 
 
@@ -257,6 +256,14 @@ def _score_calibration(truth: Truth, metrics: Mapping[str, Any], exposure: Visit
             "zero_point_error_mmag",
             1e3 * (zero_point - truth.zero_point),
             bars.zero_point_mmag,
+            digits=4,
+        ),
+        Row(
+            "zero point, against the CCD's mean (mag)",
+            truth.mean_zero_point,
+            zero_point,
+            "zero_point_mean_error_mmag",
+            1e3 * (zero_point - truth.mean_zero_point),
             digits=4,
         ),
         Row("stars of the zero point", None, _number(metrics, "n_photometry_stars"), digits=0),

@@ -6,20 +6,14 @@
 
 from __future__ import annotations
 
-__all__ = (
-    "Bars",
-    "TruePsf",
-    "Truth",
-    "adaptive_moments",
-    "aperture_fraction",
-    "find_isolated",
-)
+__all__ = ("APERTURE_RADIUS", "Bars", "Truth", "find_isolated", "halo_at")
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from lsst.ra.pipe.simulation import AdaptiveMoments
 from scipy.spatial import KDTree
 
 APERTURE_RADIUS = 12.0
@@ -29,18 +23,10 @@ _EDGE = 30.0
 _NEIGHBOUR_FLUX = 0.1
 _NEIGHBOUR_RADIUS = 15.0
 _NEIGHBOUR_FWHM = 3.0
-
-
-@dataclasses.dataclass(frozen=True)
-class TruePsf:
-    """Adaptive moments of the true PSF, pixel integration included."""
-
-    sigma: float
-    """Determinant radius, pixels."""
-    e1: float
-    """``(ixx - iyy) / (ixx + iyy)``."""
-    e2: float
-    """``2 ixy / (ixx + iyy)``."""
+_VERY_BRIGHT = 1e7
+"""Electrons from which a star's wings reach farther than those radii."""
+_PEAK_AREA = 1.5
+"""Flux over peak of a star, in units of its squared FWHM."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +92,7 @@ class Truth:
     """Name of the scene or condition."""
     shape: tuple[int, int]
     """``(ny, nx)`` of the image."""
-    psf: Callable[[float, float], TruePsf]
+    psf: Callable[[float, float], AdaptiveMoments]
     """PSF at a pixel position (x, y)."""
     fwhm: float
     """FWHM of the PSF at the centre before integration over pixels, pixels."""
@@ -119,7 +105,9 @@ class Truth:
     usable: npt.NDArray[np.bool_] | None
     """Pixels of shape `shape` on which an object can be measured; `None`: all."""
     zero_point: float
-    """AB magnitude of 1 electron in the aperture."""
+    """AB magnitude of 1 electron in the aperture, at the detector's centre."""
+    mean_zero_point: float
+    """The same, its mean over the detector."""
     to_sky: Callable[
         [npt.NDArray[np.float64], npt.NDArray[np.float64]],
         tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
@@ -144,76 +132,6 @@ class Truth:
         return (self.shape[1] - 1) / 2.0, (self.shape[0] - 1) / 2.0
 
 
-def adaptive_moments(stamp: npt.NDArray[np.float64]) -> TruePsf:
-    """Compute the adaptive moments of a noiseless star.
-
-    Parameters
-    ----------
-    stamp
-        Pixels of shape ``(n, n)``, n odd, with the star near the middle.
-
-    Returns
-    -------
-    psf
-        Moments of the Gaussian that is matched to the star, converged and
-        without a limit to its radius.
-
-    Raises
-    ------
-    ValueError
-        Raised if the moments do not converge.
-    """
-    half = stamp.shape[0] // 2
-    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
-    centre = np.zeros(2)
-    shape = 4.0 * np.eye(2)
-    for _ in range(500):
-        inverse = np.linalg.inv(shape)
-        dx, dy = x - centre[0], y - centre[1]
-        weight = stamp * np.exp(
-            -0.5 * (inverse[0, 0] * dx * dx + inverse[1, 1] * dy * dy + 2.0 * inverse[0, 1] * dx * dy)
-        )
-        total = weight.sum()
-        shift = np.array([(weight * dx).sum(), (weight * dy).sum()]) / total
-        xx, yy, xy = ((weight * p).sum() / total for p in (dx * dx, dy * dy, dx * dy))
-        moments = np.array([[xx, xy], [xy, yy]]) - np.outer(shift, shift)
-        matched = np.linalg.inv(np.linalg.inv(moments) - inverse)
-        change = np.abs(matched - shape).max() / np.trace(shape)
-        shape, centre = matched, centre + 2.0 * shift
-        if change < 1e-9:
-            trace = np.trace(shape)
-            return TruePsf(
-                sigma=float(np.linalg.det(shape) ** 0.25),
-                e1=float((shape[0, 0] - shape[1, 1]) / trace),
-                e2=float(2.0 * shape[0, 1] / trace),
-            )
-    raise ValueError(f"The adaptive moments of a stamp of shape {stamp.shape} did not converge.")
-
-
-def aperture_fraction(stamp: npt.NDArray[np.float64], radius: float = APERTURE_RADIUS) -> float:
-    """Sum a unit-flux star within a circle about the middle of its stamp.
-
-    Parameters
-    ----------
-    stamp
-        Pixels of shape ``(n, n)``, n odd, with the star in the middle pixel.
-    radius
-        Radius of the circle, pixels.
-
-    Returns
-    -------
-    fraction
-        Sum of the pixels times their part within the circle.
-    """
-    half = stamp.shape[0] // 2
-    fine = 20
-    offset = (np.arange(fine) + 0.5) / fine - 0.5
-    axis = np.arange(-half, half + 1)[:, None] + offset
-    inside = axis.ravel()[:, None] ** 2 + axis.ravel()[None, :] ** 2 < radius**2
-    part = inside.reshape(len(stamp), fine, len(stamp), fine).mean(axis=(1, 3))
-    return float((stamp * part).sum())
-
-
 def find_isolated(truth: Truth) -> npt.NDArray[np.bool_]:
     """Find the stars that have no neighbours that matter.
 
@@ -228,6 +146,8 @@ def find_isolated(truth: Truth) -> npt.NDArray[np.bool_]:
         Stars at least 30 pixels from the edge, on usable pixels, without an
         object of more than a tenth of their flux within 3 FWHM, and at least
         15 pixels. It is the choice that the reference numbers were made with.
+        Besides, the light of very bright stars farther away must be less
+        than a tenth of their peak; the scenes have no such stars.
     """
     ny, nx = truth.shape
     x, y, flux = truth.x, truth.y, truth.flux
@@ -242,4 +162,33 @@ def find_isolated(truth: Truth) -> npt.NDArray[np.bool_]:
     neighbours = tree.query_ball_point(np.stack([x[index], y[index]], axis=1), radius)
     for i, near in zip(index.tolist(), neighbours, strict=True):
         chosen[i] = np.count_nonzero(flux[near] > _NEIGHBOUR_FLUX * flux[i]) == 1
+    index = np.flatnonzero(chosen)
+    peak = flux[index] / (_PEAK_AREA * truth.fwhm**2)
+    chosen[index] = halo_at(truth, index) < _NEIGHBOUR_FLUX * peak
     return chosen
+
+
+def halo_at(truth: Truth, index: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Add up the light of very bright stars at the positions of others.
+
+    Parameters
+    ----------
+    truth
+        Gives the objects.
+    index
+        Which ones.
+
+    Returns
+    -------
+    light
+        Electrons per pixel from stars of more than ten million electrons, but
+        not the object itself, with the wings of a Moffat profile of beta 3.
+    """
+    light = np.zeros(index.size)
+    a2 = (0.5 * truth.fwhm) ** 2 / (2.0 ** (1.0 / 3.0) - 1.0)
+    for i in np.flatnonzero(truth.flux > _VERY_BRIGHT).tolist():
+        distance2 = (truth.x[index] - truth.x[i]) ** 2 + (truth.y[index] - truth.y[i]) ** 2
+        light += np.where(
+            index == i, 0.0, truth.flux[i] * 2.0 / (np.pi * a2) * (1.0 + distance2 / a2) ** -3.0
+        )
+    return light

@@ -36,7 +36,7 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 from _accuracy_scores import Score, print_scores, save_mistakes, score
-from _accuracy_truth import Bars, TruePsf, Truth, adaptive_moments, aperture_fraction
+from _accuracy_truth import APERTURE_RADIUS, Bars, Truth
 from _golden_data import find_shared
 from astro_metadata_translator import ObservationInfo
 from astropy.coordinates import AltAz, Angle, SkyCoord
@@ -47,6 +47,7 @@ from lsst.images import Image, Mask, MaskedImage, SkyProjection
 from lsst.pipe.base import Pipeline, Struct
 from lsst.ra.pipe.algorithms import MASK_SCHEMA
 from lsst.ra.pipe.camera import load_camera
+from lsst.ra.pipe.simulation import AdaptiveMoments, adaptive_moments, aperture_fraction
 from lsst.ra.pipe.tasks import CalibrateImageTask
 from rich.console import Console
 
@@ -134,7 +135,7 @@ def make_truth(scenes: ModuleType, directory: pathlib.Path, name: str, meta: Map
         )
         return made
 
-    def psf(x: float, y: float) -> TruePsf:
+    def psf(x: float, y: float) -> AdaptiveMoments:
         return adaptive_moments(stamp(x, y))
 
     def sky_at(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -150,13 +151,12 @@ def make_truth(scenes: ModuleType, directory: pathlib.Path, name: str, meta: Map
         ra, dec = true_wcs.wcs_pix2world(x, y, 0)
         return np.asarray(ra), np.asarray(dec)
 
-    fraction = np.mean(
-        [
-            aperture_fraction(stamp(x, y))
-            for x in np.linspace(0.1, 0.9, 5) * (nx - 1)
-            for y in np.linspace(0.1, 0.9, 5) * (ny - 1)
-        ]
-    )
+    def zero_point(positions: list[tuple[float, float]]) -> float:
+        fraction = np.mean([aperture_fraction(stamp(x, y), APERTURE_RADIUS) for x, y in positions])
+        return float(meta["zero_point"] + 2.5 * np.log10(fraction))
+
+    steps = np.linspace(0.1, 0.9, 5)
+    grid = [(float(x), float(y)) for x in steps * (nx - 1) for y in steps * (ny - 1)]
     return Truth(
         name=name,
         shape=(ny, nx),
@@ -166,7 +166,8 @@ def make_truth(scenes: ModuleType, directory: pathlib.Path, name: str, meta: Map
         noise=float(np.sqrt(settings["sky"] + meta["read_noise_e"] ** 2)),
         sky_at=sky_at,
         usable=None,
-        zero_point=float(meta["zero_point"] + 2.5 * np.log10(fraction)),
+        zero_point=zero_point([((nx - 1) / 2.0, (ny - 1) / 2.0)]),
+        mean_zero_point=zero_point(grid),
         to_sky=to_sky,
         x=np.asarray(objects["x"], float),
         y=np.asarray(objects["y"], float),
@@ -233,6 +234,7 @@ def _flatten(one: Mapping[str, Any]) -> dict[str, float]:
         "background_residual_median_electron": one["background_e"]["minus_true_median"],
         "background_residual_rms_electron": one["background_e"]["minus_true_rms"],
         "zero_point_error_mmag": one["zeroPoint"][0],
+        "zero_point_mean_error_mmag": one["zeroPoint"][0],
         "stars of the zero point": one["n_phot"],
         "wcs_rms_mas": one["wcs_vs_truth"]["rms"],
         "wcs_max_mas": one["wcs_vs_truth"]["max"],

@@ -343,7 +343,11 @@ def _score_classes(truth: Truth, stars: astropy.table.Table) -> list[Row]:
 
 
 def print_scores(
-    scores: Sequence[Score], console: Console, *, references: Mapping[str, Mapping[str, float]] | None = None
+    scores: Sequence[Score],
+    console: Console,
+    *,
+    references: Mapping[str, Mapping[str, float]] | None = None,
+    brief: bool = False,
 ) -> None:
     """Print a table for each image.
 
@@ -356,27 +360,32 @@ def print_scores(
     references
         By scene, then by figure (or label, where there is none), the values
         that CalibrateImageTask measured.
+    brief
+        Whether to print only the lines that miss their bar.
     """
     for one in scores:
         known = (references or {}).get(one.name, {})
-        table = Table(title=one.name, title_justify="left")
-        for column in ("", "truth", "ours", "CalibrateImage", "error", "bar", ""):
+        table = Table(title=f"{one.name}: {one.n_missed_bars} bars missed", title_justify="left")
+        others = () if references is None else ("CalibrateImage",)
+        for column in ("", "truth", "ours", *others, "error", "bar", ""):
             table.add_column(column, justify="left" if column == "" else "right")
         for row in one.rows:
+            if brief and not row.missed:
+                continue
             reference = known.get(row.figure or row.label)
             table.add_row(
                 row.label,
                 _format(row.truth, row.digits),
                 _format(row.ours, row.digits),
-                _format(reference, row.digits),
+                *(_format(reference, row.digits) for _ in others),
                 _format(row.error, 4),
                 "" if row.limit is None else f"{'>=' if row.at_least else '<='} {row.limit:g}",
                 "MISSED" if row.missed else "",
                 style="red" if row.missed else None,
             )
-        console.print(table)
+        console.print(table if table.row_count else table.title)
         for note in one.notes:
-            console.print(f"  {note}")
+            console.print(f"  {note}", markup=False, highlight=False)
 
 
 def _format(value: float | None, digits: int) -> str:

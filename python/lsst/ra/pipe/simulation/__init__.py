@@ -9,7 +9,7 @@ from ._calibrations import SimulatedCalibration
 from ._compare import DetectorComparison, compare_with_truth
 from ._config import BAND_PHOTOMETRY, BandPhotometry, SimulationConfig
 from ._moments import AdaptiveMoments, adaptive_moments, aperture_fraction
-from ._optics import vignetting
+from ._optics import shadow, vignetting
 from ._psf import (
     PsfField,
     RadialProfile,
@@ -44,6 +44,7 @@ __all__ = (
     "donut_profile",
     "kolmogorov_profile",
     "moffat_profile",
+    "shadow",
     "simulate",
     "vignetting",
 )

@@ -8,14 +8,22 @@ from __future__ import annotations
 __all__ = ("parse_override", "print_reports", "run", "run_with_progress")
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.table import Table
 
-from lsst.ra.pipe.execution import ImageReport, QuantumStatus, RunRequest, run_exposures
+from lsst.ra.pipe.execution import (
+    ImageObserver,
+    ImageReport,
+    QuantumStatus,
+    RunRequest,
+    run_exposures,
+)
 from lsst.ra.pipe.repository import open_repository
 
+from ._consdb_options import ConsDbRecorder, choose_consdb, consdb_options
 from ._errors import expected_errors
 from ._identifiers import detector_option, exposure_option
 from ._progress import console, progress_bar
@@ -41,6 +49,7 @@ from ._progress import console, progress_bar
     "--processes", "-j", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Worker processes."
 )
 @click.option("--config", "-c", "config", multiple=True, metavar="LABEL:FIELD=VALUE", help="Config override.")
+@consdb_options
 @expected_errors
 def run(
     *,
@@ -53,11 +62,14 @@ def run(
     output: str,
     processes: int,
     config: tuple[str, ...],
+    consdb: str | None,
+    no_consdb: bool,
 ) -> None:
     """Run a pipeline on detectors of exposures, over warm worker processes.
 
-    What has run before, with the same configuration, is not run again.  Exits
-    with 1 when any quantum failed; the others are done all the same.
+    What has run before, with the same configuration, is not run again.  The
+    metrics go to ConsDB as well.  Exits with 1 when any quantum failed or could
+    not be written there; the others are done all the same.
     """
     inputs = inputs or (f"{instrument}/defaults",)
     if detectors is None:
@@ -72,14 +84,20 @@ def run(
         output=output,
         config_overrides=tuple(parse_override(text) for text in config),
     )
-    reports = run_with_progress(request, processes=processes)
+    url = choose_consdb(consdb, repository, no_consdb=no_consdb)
+    recorders = [ConsDbRecorder(url, repository, inputs)] if url is not None else []
+    reports = run_with_progress(request, processes=processes, observers=recorders)
     print_reports(reports)
     failed = sum(report.failed for report in reports)
-    if failed:
-        raise click.ClickException(f"{failed} of {len(reports)} images failed.")
+    problems = [f"{failed} of {len(reports)} images failed."] if failed else []
+    problems += [problem for recorder in recorders for problem in recorder.finish()]
+    if problems:
+        raise click.ClickException("\n".join(problems))
 
 
-def run_with_progress(request: RunRequest, *, processes: int) -> list[ImageReport]:
+def run_with_progress(
+    request: RunRequest, *, processes: int, observers: Sequence[ImageObserver] = ()
+) -> list[ImageReport]:
     """Run exposures under a progress bar.
 
     Parameters
@@ -88,6 +106,8 @@ def run_with_progress(request: RunRequest, *, processes: int) -> list[ImageRepor
         What to run.
     processes
         Number of worker processes.
+    observers
+        Called with each report as it comes.
     """
     with progress_bar() as progress:
         task = progress.add_task(
@@ -97,6 +117,8 @@ def run_with_progress(request: RunRequest, *, processes: int) -> list[ImageRepor
         def advance(report: ImageReport) -> None:
             if report.detector is not None:
                 progress.advance(task)
+            for observer in observers:
+                observer(report)
 
         return run_exposures(request, processes=processes, on_report=advance)
 

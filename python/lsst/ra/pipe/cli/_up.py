@@ -21,6 +21,7 @@ from lsst.ra.pipe.execution.queue import JobQueue, connect, read_status
 from lsst.ra.pipe.execution.service import ProcessGroup, ServiceSettings, start_embedded_server
 from lsst.ra.pipe.repository import open_repository
 
+from ._consdb_options import choose_consdb, consdb_options, with_consdb
 from ._errors import expected_errors
 from ._progress import console
 from ._queue_options import without_password
@@ -82,8 +83,12 @@ class LiveService:
         if self.redis_url is None:
             self.redis_url = start_embedded_server(self._servers, self._state / "queue")
         self._commands.set_environment(RAPID_REDIS_URL=self.redis_url)
+        if (url := self._settings.consdb_url) is not None:
+            self._commands.set_environment(RAPID_CONSDB_URL=url)
+        sinks = () if url is not None else ("--no-consdb",)
         for index in range(self._n_workers):
-            self._start(f"worker {index}", "work", "--index", str(index), "--workers", str(self._n_workers))
+            position = ("--index", str(index), "--workers", str(self._n_workers))
+            self._start(f"worker {index}", "work", *position, *sinks)
         batch = ("--batch", str(self._settings.batch_size))
         self._start("ingest", "ingest", "--service", "--transfer", self._settings.transfer, *batch)
         for source in self._sources:
@@ -144,6 +149,7 @@ class LiveService:
     default="rapid-state",
     help="Directory for the queue, and for calibrations in memory-mapped form.",
 )
+@consdb_options
 @expected_errors
 def up(
     *,
@@ -154,6 +160,8 @@ def up(
     sources: tuple[str, ...],
     workers: int,
     state: pathlib.Path,
+    consdb: str | None,
+    no_consdb: bool,
 ) -> None:
     """Run the whole live service on this machine, until SIGTERM or Ctrl-C.
 
@@ -165,6 +173,7 @@ def up(
     settings = make_settings(
         repository=repository, redis_url=redis_url, instruments=instruments, dispatch=dispatch
     )
+    settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
     open_repository(repository).close()
     settings.load_dispatch()
     service = LiveService(settings, sources=sources, n_workers=workers, state=state, redis_url=redis_url)

@@ -12,6 +12,7 @@ import click
 from lsst.ra.pipe.execution.queue import WorkerShards
 from lsst.ra.pipe.execution.service import ServiceSettings, Worker
 
+from ._consdb_options import choose_consdb, consdb_options, with_consdb
 from ._errors import expected_errors
 from ._service_options import log_as_service, make_settings, open_queue, service_options, stop_by_signals
 
@@ -22,6 +23,7 @@ from ._service_options import log_as_service, make_settings, open_queue, service
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of workers in all.")
 @click.option("--ingest", "ingests", is_flag=True, help="Ingest files, too: ingest and process in one hop.")
 @click.option("--memory-limit", type=click.IntRange(min=1), metavar="BYTES", help="Memory for execution.")
+@consdb_options
 @expected_errors
 def work(
     *,
@@ -33,6 +35,8 @@ def work(
     workers: int,
     ingests: bool,
     memory_limit: int | None,
+    consdb: str | None,
+    no_consdb: bool,
 ) -> None:
     """Process images from the queue, one at a time, until SIGTERM.
 
@@ -46,6 +50,7 @@ def work(
         dispatch=dispatch,
         memory_limit_bytes=memory_limit,
     )
+    settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
     if index >= workers:
         raise click.BadParameter(f"expected 0 to {workers - 1}, got {index}", param_hint="--index")
     run_worker(settings, WorkerShards.for_images(index, workers, settings.queue.n_shards, ingests=ingests))

@@ -17,6 +17,8 @@ OUTAGES = (
     sqlalchemy.exc.InterfaceError,
     redis.ConnectionError,
     redis.TimeoutError,
+    # Of observers, whatever their server is.
+    ConnectionError,
     EmitError,
 )
 """What says that a server does not answer, and nothing about the image."""

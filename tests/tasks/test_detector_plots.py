@@ -106,6 +106,6 @@ def test_plots_reach_the_repository(tmp_path: Path) -> None:
     butler.put(stars, "single_visit_star_unstandardized", data_id, detector=94)
     butler.put(metrics, "rapid_detector_metrics", data_id, detector=94)
     run_task(task, butler, data_id, detectors=(94,))
-    for name in ("rapid_detector_image_plot", "rapid_detector_psf_plot", "rapid_detector_source_plot"):
-        path = butler.getURI(name, data_id, detector=94)
+    for kind in ("image", "psf", "source", "amplifier", "astrometry"):
+        path = butler.getURI(f"rapid_detector_{kind}_plot", data_id, detector=94)
         assert path.read(8) == b"\x89PNG\r\n\x1a\n"

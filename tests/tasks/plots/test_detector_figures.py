@@ -20,6 +20,8 @@ from lsst.ra.pipe.tasks.plots import (
     DetectorPlotData,
     make_figure,
     make_title,
+    plot_detector_amplifiers,
+    plot_detector_astrometry,
     plot_detector_image,
     plot_detector_psf,
     plot_detector_sources,
@@ -28,7 +30,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from plot_inputs import BORESIGHT, LEFT_BY_OTHER_TESTS, ROTATION, SIGMA, make_plot_data, render, texts
 
-PLOTS = (plot_detector_image, plot_detector_psf, plot_detector_sources)
+PLOTS = (
+    plot_detector_image,
+    plot_detector_psf,
+    plot_detector_sources,
+    plot_detector_amplifiers,
+    plot_detector_astrometry,
+)
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -124,13 +132,13 @@ def test_whiskers_lie_along_the_major_axes() -> None:
     """A star elongated along x has a level whisker, of the length that the key gives."""
     data = make_plot_data()
     figure = plot_detector_psf(data)
-    whiskers = figure.axes[0].collections[0]
+    whiskers = figure.axes[1].collections[0]
     assert isinstance(whiskers, LineCollection)
     segments = np.array(whiskers.get_segments())
     assert len(segments) == np.count_nonzero(data.stars["is_psf_star"])
     np.testing.assert_allclose(segments[:, 0, 1], segments[:, 1, 1])
     length = segments[:, 1, 0] - segments[:, 0, 0]
-    (key,) = (line for line in figure.axes[0].lines if line.get_linewidth() < 2.0)
+    (key,) = (line for line in figure.axes[1].lines if line.get_linewidth() < 2.0)
     assert length[0] == pytest.approx(0.6 * np.ptp(np.asarray(key.get_xdata())))
 
 

@@ -35,6 +35,8 @@ from ._binned import check_binned_shape
 from .plots import (
     DetectorPlotData,
     make_title,
+    plot_detector_amplifiers,
+    plot_detector_astrometry,
     plot_detector_image,
     plot_detector_psf,
     plot_detector_sources,
@@ -45,6 +47,8 @@ DETECTOR_PLOTS: Mapping[str, Callable[[DetectorPlotData], Figure]] = MappingProx
         "imagePlot": plot_detector_image,
         "psfPlot": plot_detector_psf,
         "sourcePlot": plot_detector_sources,
+        "amplifierPlot": plot_detector_amplifiers,
+        "astrometryPlot": plot_detector_astrometry,
     }
 )
 """Function that makes the plot of each output connection of
@@ -100,6 +104,19 @@ class DetectorPlotsConnections(
         dimensions=("instrument", "visit", "detector"),
     )
 
+    amplifierPlot = Output(
+        doc="Level and noise of the amplifiers.",
+        name="rapid_detector_amplifier_plot",
+        storageClass="Plot",
+        dimensions=("instrument", "visit", "detector"),
+    )
+    astrometryPlot = Output(
+        doc="Distances of the stars from their catalogue positions.",
+        name="rapid_detector_astrometry_plot",
+        storageClass="Plot",
+        dimensions=("instrument", "visit", "detector"),
+    )
+
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
         if config is not None:
@@ -114,7 +131,7 @@ class DetectorPlotsConfig(PipelineTaskConfig, pipelineConnections=DetectorPlotsC
         dtype=str,
         default=list(DETECTOR_PLOTS),
         itemCheck=lambda name: name in DETECTOR_PLOTS,
-        doc=f"Plots to make, each about a tenth of a second: any of {', '.join(DETECTOR_PLOTS)}.",
+        doc=f"Plots to make, each about a twentieth of a second: any of {', '.join(DETECTOR_PLOTS)}.",
     )
     binning = RangeField(
         dtype=int, default=8, min=1, doc="Side of a pixel of the binned image, in pixels of the detector."

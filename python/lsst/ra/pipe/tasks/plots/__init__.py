@@ -6,6 +6,8 @@
 """Plots: plain data in, matplotlib figures out; no Butler, no pyplot."""
 
 from ._calibration import *
+from ._detector_amplifiers import *
+from ._detector_astrometry import *
 from ._detector_data import *
 from ._detector_image import *
 from ._detector_psf import *

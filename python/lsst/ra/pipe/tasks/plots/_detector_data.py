@@ -20,6 +20,7 @@ from lsst.images.cameras import Detector
 
 from ._style import PlotTitle
 
+_FLUX = "ap12_flux"
 _SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
@@ -78,6 +79,42 @@ class DetectorPlotData:
         if not isinstance(value, int | float) or (isinstance(value, int) and value == -1):
             return np.nan
         return float(value)
+
+    def status(self, step: str) -> str:
+        """Tell why a part of the measurement has no result.
+
+        Parameters
+        ----------
+        step
+            Part with a metric ``<step>_status``, such as ``psf``.
+
+        Returns
+        -------
+        reason
+            The reason; empty if the step succeeded or nothing is said of it.
+        """
+        status = str(self.metrics.get(f"{step}_status") or "")
+        return "" if status == "ok" else status
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the zero point is known."""
+        return bool(np.isfinite(self.metric("zero_point_mag")))
+
+    @property
+    def magnitude(self) -> npt.NDArray[np.float64]:
+        """``(n,)`` magnitudes of the sources from their flux within 12
+        pixels: AB if the zero point is known, otherwise instrumental, which is
+        ``-2.5 log10`` of the flux in electron. NaN where there is no flux.
+        """
+        flux = column(self.stars, _FLUX)
+        instrumental = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+        return np.asarray(instrumental + (self.metric("zero_point_mag") if self.is_calibrated else 0.0))
+
+    @property
+    def magnitude_label(self) -> str:
+        """What `magnitude` is, for an axis."""
+        return "AB magnitude" if self.is_calibrated else "instrumental magnitude"
 
     @property
     def sky_gradient(self) -> npt.NDArray[np.float64] | None:

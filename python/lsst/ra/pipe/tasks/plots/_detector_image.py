@@ -110,12 +110,14 @@ def _facts(data: DetectorPlotData) -> list[tuple[str, str]]:
     """Return the headline metrics."""
     return [
         ("PSF FWHM", format_value(data.metric("psf_fwhm_arcsec"), ".2f", "″")),
-        ("PSF ellipticity", format_value(data.metric("psf_e"), ".3f")),
+        ("ellipticity", format_value(data.metric("psf_e"), ".3f")),
         ("sky (electron)", format_value(data.metric("sky_electron"), ",.0f")),
         ("noise (electron)", format_value(data.metric("sky_noise_electron"), ".1f")),
         ("sources", format_value(data.metric("n_sources"), ",.0f")),
         ("PSF stars", format_value(data.metric("n_psf_stars"), ",.0f")),
-        ("saturated pixels", format_value(100.0 * data.metric("mask_fraction_sat"), ".3f", " %")),
+        ("saturated", format_value(100.0 * data.metric("mask_fraction_sat"), ".3f", " %")),
+        ("zero point (mag)", format_value(data.metric("zero_point_mag"), ".3f")),
+        ("limit (mag)", format_value(data.metric("magnitude_limit_mag"), ".2f")),
     ]
 
 

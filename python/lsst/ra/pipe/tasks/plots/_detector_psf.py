@@ -7,6 +7,8 @@ from __future__ import annotations
 
 __all__ = ("plot_detector_psf",)
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ from ._style import (
     VALUE_COLORS,
     add_colorbar,
     add_title,
+    detector_axes,
     format_value,
     make_figure,
     round_ticks,
@@ -26,11 +29,33 @@ from ._style import (
     style_axes,
 )
 
-_WIDTH, _HEIGHT = 1000, 640
+_WIDTH, _HEIGHT = 1000, 790
+_SIDE = 385
+_MAP_BOTTOM = 328
 _WHISKER_UNIT = 0.1
 _WHISKER_LENGTH = 0.09
-_CELLS = 4
+_CELLS = 8
+_WHISKER_CELLS = 4
 _MIN_STARS_FOR_RANGE = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PsfStars:
+    """What the panels show of the PSF stars."""
+
+    x: npt.NDArray[np.float64]
+    """``(n,)`` columns, pixels."""
+    y: npt.NDArray[np.float64]
+    """``(n,)`` rows, pixels."""
+    fwhm: npt.NDArray[np.float64]
+    """``(n,)`` widths in ``unit``."""
+    e1: npt.NDArray[np.float64]
+    e2: npt.NDArray[np.float64]
+    unit: str
+    limits: tuple[float, float]
+    """Range of the widths to show."""
+    nothing: str
+    """What to write where there are no stars."""
 
 
 def plot_detector_psf(data: DetectorPlotData) -> Figure:
@@ -44,28 +69,43 @@ def plot_detector_psf(data: DetectorPlotData) -> Figure:
     Returns
     -------
     figure
-        Whiskers along the major axes of the PSF stars, coloured by FWHM, with
-        their mean in a grid; the histogram of the FWHM; the flux of a star
-        within a circle as a function of the circle's radius. The FWHM of a
-        star is that of a Gaussian with its second moments.
+        A map of the FWHM of the PSF stars, with their medians in cells; one
+        of whiskers along their major axes, with medians in larger cells; the
+        histogram of the FWHM; the flux of a star within a circle as a function
+        of the circle's radius. The FWHM of a star is that of a Gaussian with
+        its second moments.
     """
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
-    chosen = data.is_psf_star
-    scale = data.pixel_scale
-    unit = "arcsec" if np.isfinite(scale) else "pixel"
-    fwhm = data.fwhm[chosen] * (scale if np.isfinite(scale) else 1.0)
-    ny, nx = data.shape
-    side = 500 / max(nx, ny)
-    bottom = 0.075 + 0.5 * (500 - ny * side) / _HEIGHT
-    map_axes = figure.add_axes((0.06, bottom, nx * side / _WIDTH, ny * side / _HEIGHT))
-    histogram = figure.add_axes((0.7, 0.56, 0.285, 0.29))
-    growth = figure.add_axes((0.7, 0.075, 0.285, 0.36))
-    limits = _limits(fwhm)
-    _draw_map(map_axes, data, fwhm=fwhm, limits=limits, unit=unit)
-    _draw_histogram(histogram, data, fwhm=fwhm, limits=limits, unit=unit)
-    _draw_growth(growth, data)
-    add_title(figure, data.title, subject="PSF", left=0.06)
+    stars = _select(data)
+    sizes = detector_axes(figure, data.shape, left=70, bottom=_MAP_BOTTOM, side=_SIDE)
+    whiskers = detector_axes(figure, data.shape, left=592, bottom=_MAP_BOTTOM, side=_SIDE)
+    histogram = figure.add_axes((0.07, 52 / _HEIGHT, 0.4, 190 / _HEIGHT))
+    growth = figure.add_axes((0.592, 52 / _HEIGHT, 0.385, 190 / _HEIGHT))
+    _draw_sizes(figure, sizes, data, stars)
+    _draw_whisker_map(whiskers, data, stars)
+    _draw_histogram(histogram, data, stars)
+    _draw_growth(growth, data, stars)
+    add_title(figure, data.title, subject="PSF", left=0.07)
     return figure
+
+
+def _select(data: DetectorPlotData) -> _PsfStars:
+    """Take the PSF stars from the table of sources."""
+    chosen = data.is_psf_star
+    scale = data.pixel_scale if np.isfinite(data.pixel_scale) else 1.0
+    fwhm = data.fwhm[chosen] * scale
+    e1, e2 = (component[chosen] for component in data.ellipticity)
+    reason = data.status("psf")
+    return _PsfStars(
+        x=column(data.stars, "x")[chosen],
+        y=column(data.stars, "y")[chosen],
+        fwhm=fwhm,
+        e1=e1,
+        e2=e2,
+        unit="arcsec" if np.isfinite(data.pixel_scale) else "pixel",
+        limits=_limits(fwhm),
+        nothing=f"no PSF stars:\n{reason}" if reason else "no PSF stars",
+    )
 
 
 def _limits(fwhm: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -79,7 +119,66 @@ def _limits(fwhm: npt.NDArray[np.float64]) -> tuple[float, float]:
     return float(min(low, 0.96 * centre)), float(max(high, 1.04 * centre))
 
 
-def _whiskers(
+def _cell_medians(
+    stars: _PsfStars,
+    *values: npt.NDArray[np.float64],
+    shape: tuple[int, int],
+    n_cells: int,
+    least: int,
+) -> list[npt.NDArray[np.float64]]:
+    """Return ``(n_cells, n_cells)`` medians of values in the cells of a grid,
+    NaN in those with fewer than ``least`` stars.
+    """
+    row = np.clip(stars.y * n_cells // shape[0], 0, n_cells - 1)
+    cell = (row * n_cells + np.clip(stars.x * n_cells // shape[1], 0, n_cells - 1)).astype(np.int64)
+    order = np.argsort(cell, kind="stable")
+    starts = np.searchsorted(cell[order], np.arange(n_cells * n_cells + 1))
+    results = [np.full(n_cells * n_cells, np.nan) for _ in values]
+    for index in range(n_cells * n_cells):
+        members = order[starts[index] : starts[index + 1]]
+        if members.size >= least:
+            for result, value in zip(results, values, strict=True):
+                result[index] = np.median(value[members])
+    return [result.reshape(n_cells, n_cells) for result in results]
+
+
+def _draw_sizes(figure: Figure, axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
+    """Draw the widths at the positions of the stars, and their medians."""
+    ny, nx = data.shape
+    style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)", title=f"PSF size: FWHM ({stars.unit})")
+    if stars.fwhm.size == 0:
+        say_no_data(axes, stars.nothing)
+        return
+    low, high = stars.limits
+    (medians,) = _cell_medians(stars, stars.fwhm, shape=data.shape, n_cells=_CELLS, least=2)
+    axes.imshow(
+        medians,
+        extent=(-0.5, nx - 0.5, -0.5, ny - 0.5),
+        origin="lower",
+        interpolation="nearest",
+        aspect="auto",
+        cmap=VALUE_COLORS,
+        vmin=low,
+        vmax=high,
+        alpha=0.55,
+    )
+    points = axes.scatter(
+        stars.x,
+        stars.y,
+        c=stars.fwhm,
+        s=20,
+        cmap=VALUE_COLORS,
+        vmin=low,
+        vmax=high,
+        linewidths=0.5,
+        edgecolors="white",
+    )
+    box = axes.get_position()
+    add_colorbar(figure, points, (box.x1 + 0.008, box.y0, 0.013, box.height), label="")
+    axes.set_title("squares: medians", fontsize=8, loc="right", pad=4)
+
+
+def _whisker_lines(
     x: npt.NDArray[np.float64],
     y: npt.NDArray[np.float64],
     e1: npt.NDArray[np.float64],
@@ -97,71 +196,27 @@ def _whiskers(
     return np.stack([centre - step, centre + step], axis=1)
 
 
-def _draw_map(
-    axes: Axes,
-    data: DetectorPlotData,
-    *,
-    fwhm: npt.NDArray[np.float64],
-    limits: tuple[float, float],
-    unit: str,
-) -> None:
-    """Draw the whiskers at the positions of the stars."""
+def _draw_whisker_map(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
+    """Draw the whiskers at the positions of the stars, and their medians."""
     ny, nx = data.shape
-    chosen = data.is_psf_star
-    x, y = column(data.stars, "x")[chosen], column(data.stars, "y")[chosen]
-    e1, e2 = (component[chosen] for component in data.ellipticity)
-    axes.set_xlim(-0.5, nx - 0.5)
-    axes.set_ylim(-0.5, ny - 0.5)
     length = _WHISKER_LENGTH * max(nx, ny)
     style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
-    if fwhm.size == 0:
-        say_no_data(axes, "no PSF stars")
+    if stars.fwhm.size == 0:
+        say_no_data(axes, stars.nothing)
         return
-    segments = _whiskers(x, y, e1, e2, length=length / _WHISKER_UNIT)
-    stars = LineCollection(list(segments), array=fwhm, cmap=VALUE_COLORS, clim=limits, linewidths=1.3)
-    axes.add_collection(stars)
-    axes.scatter(x, y, c=fwhm, s=7, cmap=VALUE_COLORS, vmin=limits[0], vmax=limits[1], linewidths=0)
-    means = _grid_means(x, y, e1, e2, shape=(ny, nx))
-    if means.size:
-        axes.add_collection(
-            LineCollection(
-                list(_whiskers(*means.T, length=2.0 * length / _WHISKER_UNIT)),
-                colors=COLORS["vermilion"],
-                linewidths=2.6,
-                alpha=0.75,
-            )
-        )
-    _draw_key(axes, length=length)
-    box = axes.get_position()
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    add_colorbar(
-        figure,
-        stars,
-        (box.x1 + 0.008, box.y0, 0.013, box.height),
-        label=f"FWHM from second moments ({unit})",
+    segments = _whisker_lines(stars.x, stars.y, stars.e1, stars.e2, length=length / _WHISKER_UNIT)
+    axes.add_collection(LineCollection(list(segments), colors=COLORS["blue"], linewidths=1.1, alpha=0.8))
+    e1, e2 = _cell_medians(stars, stars.e1, stars.e2, shape=data.shape, n_cells=_WHISKER_CELLS, least=3)
+    row, col = np.nonzero(np.isfinite(e1))
+    means = _whisker_lines(
+        (col + 0.5) * nx / _WHISKER_CELLS,
+        (row + 0.5) * ny / _WHISKER_CELLS,
+        e1[row, col],
+        e2[row, col],
+        length=2.0 * length / _WHISKER_UNIT,
     )
-
-
-def _grid_means(
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    e1: npt.NDArray[np.float64],
-    e2: npt.NDArray[np.float64],
-    *,
-    shape: tuple[int, int],
-) -> npt.NDArray[np.float64]:
-    """Return rows x, y, e1, e2: medians in the cells with enough stars."""
-    row = np.clip(y * _CELLS // shape[0], 0, _CELLS - 1)
-    cell = row * _CELLS + np.clip(x * _CELLS // shape[1], 0, _CELLS - 1)
-    rows = []
-    for index in range(_CELLS * _CELLS):
-        members = cell == index
-        if np.count_nonzero(members) >= 3:
-            centre_x = (index % _CELLS + 0.5) / _CELLS * shape[1]
-            centre_y = (index // _CELLS + 0.5) / _CELLS * shape[0]
-            rows.append([centre_x, centre_y, np.median(e1[members]), np.median(e2[members])])
-    return np.array(rows)
+    axes.add_collection(LineCollection(list(means), colors=COLORS["vermilion"], linewidths=2.8, alpha=0.85))
+    _draw_key(axes, length=length)
 
 
 def _draw_key(axes: Axes, *, length: float) -> None:
@@ -169,73 +224,68 @@ def _draw_key(axes: Axes, *, length: float) -> None:
     transform = axes.get_xaxis_transform()
     right = axes.get_xlim()[1]
     for offset, factor, color, width, text in (
-        (0.0, 1.0, COLORS["blue"], 1.3, "a PSF star"),
-        (0.45, 2.0, COLORS["vermilion"], 2.6, "their median nearby"),
+        (0.0, 1.0, COLORS["blue"], 1.3, f"a PSF star, e = {_WHISKER_UNIT:g}"),
+        (0.47, 2.0, COLORS["vermilion"], 2.8, f"median, e = {_WHISKER_UNIT:g}"),
     ):
         start = right * offset
         axes.plot(
             [start, start + factor * length],
-            [1.022, 1.022],
+            [1.03, 1.03],
             transform=transform,
             color=color,
             linewidth=width,
             clip_on=False,
         )
-        label = f"{text}, e = {_WHISKER_UNIT:g}"
         axes.text(
-            start + factor * length + 0.015 * right,
-            1.022,
-            label,
-            transform=transform,
-            fontsize=8,
-            va="center",
+            start + factor * length + 0.015 * right, 1.03, text, transform=transform, fontsize=8, va="center"
         )
 
 
-def _draw_histogram(
-    axes: Axes,
-    data: DetectorPlotData,
-    *,
-    fwhm: npt.NDArray[np.float64],
-    limits: tuple[float, float],
-    unit: str,
-) -> None:
+def _draw_histogram(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw how many stars have which FWHM."""
-    style_axes(axes, xlabel=f"FWHM from second moments ({unit})", ylabel="PSF stars")
+    style_axes(axes, xlabel=f"FWHM from second moments ({stars.unit})", ylabel="PSF stars")
     fitted = format_value(data.metric("psf_fwhm_arcsec"), ".2f", "″")
-    if fwhm.size == 0:
-        say_no_data(axes, "no PSF stars")
+    if stars.fwhm.size == 0:
+        say_no_data(axes, stars.nothing)
         return
     axes.yaxis.set_major_locator(round_ticks(whole=True))
-    axes.hist(np.clip(fwhm, *limits), bins=24, range=limits, color=COLORS["blue"], linewidth=0)
-    axes.axvline(float(np.median(fwhm)), color=COLORS["vermilion"], linewidth=1.4)
+    counts, edges = np.histogram(np.clip(stars.fwhm, *stars.limits), bins=24, range=stars.limits)
+    axes.stairs(counts, edges, fill=True, color=COLORS["blue"], linewidth=0)
+    axes.set_xlim(stars.limits)
+    axes.set_ylim(0.0, 1.1 * counts.max())
+    axes.axvline(float(np.median(stars.fwhm)), color=COLORS["vermilion"], linewidth=1.4)
     axes.set_title(
-        f"median {np.median(fwhm):.2f} {unit}; profile fit {fitted}", fontsize=9, loc="left", pad=4
+        f"median {np.median(stars.fwhm):.2f} {stars.unit}; profile fit {fitted}",
+        fontsize=10,
+        loc="left",
+        pad=4,
     )
 
 
-def _draw_growth(axes: Axes, data: DetectorPlotData) -> None:
+def _draw_growth(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw the flux of the stars within circles."""
     names = sorted(name for name in data.stars.colnames if name.startswith("ap") and name.endswith("_flux"))
     radii = np.array([float(name[2:-5]) for name in names])
-    style_axes(axes, xlabel="radius of aperture (pixel)", ylabel="flux / flux in largest aperture")
+    style_axes(axes, xlabel="radius of aperture (pixel)", ylabel="flux / flux in largest")
     chosen = data.is_psf_star
     if radii.size < 2 or not chosen.any():
-        say_no_data(axes, "no PSF stars")
+        say_no_data(axes, stars.nothing)
         return
     order = np.argsort(radii)
     flux = np.stack([column(data.stars, names[index])[chosen] for index in order])
     largest = np.where(flux[-1] > 0, flux[-1], np.nan)
-    curves = (flux / largest)[:, np.isfinite(largest)]
+    curves = (flux / largest)[:, np.isfinite(flux / largest).all(axis=0)]
+    if curves.shape[1] == 0:
+        say_no_data(axes, "no PSF star with all fluxes")
+        return
     radii = radii[order]
-    low, middle, high = np.nanpercentile(curves, [16.0, 50.0, 84.0], axis=1)
+    low, middle, high = np.percentile(curves, [16.0, 50.0, 84.0], axis=1)
     axes.fill_between(radii, low, high, color=COLORS["sky"], alpha=0.4, linewidth=0)
     axes.plot(radii, middle, marker="o", markersize=5, color=COLORS["blue"], linewidth=1.5)
     axes.axhline(1.0, color=COLORS["grey"], linewidth=0.6, linestyle=":")
+    right = 1.06 * radii[-1]
     for radius, value in zip(radii[:-1], middle[:-1], strict=True):
-        axes.annotate(
-            f"{value:.2f}", (radius, value), textcoords="offset points", xytext=(7, -11), fontsize=8
-        )
-    axes.set_title("curve of growth: median and central 68 %", fontsize=9, loc="left", pad=4)
-    axes.set_xlim(0.0, 1.06 * radii[-1])
-    axes.set_ylim(min(0.3, float(np.nanmin(low)) - 0.05), 1.08)
+        axes.text(radius + 0.015 * right, value - 0.015, f"{value:.2f}", fontsize=8, va="top")
+    axes.set_title("curve of growth: median and central 68 %", fontsize=10, loc="left", pad=4)
+    axes.set_xlim(0.0, right)
+    axes.set_ylim(min(0.3, float(low.min()) - 0.05), 1.08)

@@ -16,6 +16,7 @@ __all__ = (
     "add_compass",
     "add_facts",
     "add_title",
+    "detector_axes",
     "format_value",
     "make_figure",
     "make_title",
@@ -44,6 +45,8 @@ from matplotlib.ticker import MaxNLocator
 _DPI = 100
 _MAX_TICKS = 5
 _COMPASS = 68
+_LETTER = 9.5
+"""Width of a letter of a fact's value in pixels."""
 
 COLORS: Mapping[str, str] = MappingProxyType(
     {
@@ -184,10 +187,15 @@ def add_facts(figure: Figure, facts: Sequence[tuple[str, str]], *, left: float, 
     bottom
         Lower end of the row as a fraction of the height.
     """
-    step = (0.985 - left) / max(len(facts), 1)
     rise = 18.0 / (figure.get_figheight() * _DPI)
-    for index, (name, value) in enumerate(facts):
-        x = left + index * step
+    # Names are in smaller letters than values.
+    widths = np.array([max(0.73 * len(name), len(value)) for name, value in facts])
+    free = (0.985 - left) * figure.get_figwidth() * _DPI - _LETTER * widths.sum()
+    starts = np.cumsum(_LETTER * widths + free / max(len(facts), 1)) - (
+        _LETTER * widths + free / max(len(facts), 1)
+    )
+    for start, (name, value) in zip(starts, facts, strict=True):
+        x = left + float(start) / (figure.get_figwidth() * _DPI)
         figure.text(x, bottom + rise, name, fontsize=8, color="#555555")
         figure.text(x, bottom, value, fontsize=11, fontweight="bold", color=COLORS["ink"])
 
@@ -296,6 +304,36 @@ def style_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "
     axes.tick_params(labelsize=8, length=3)
     for spine in axes.spines.values():
         spine.set_linewidth(0.6)
+
+
+def detector_axes(figure: Figure, shape: tuple[int, int], *, left: int, bottom: int, side: int) -> Axes:
+    """Add axes in pixels of a detector, at one scale along both.
+
+    Parameters
+    ----------
+    figure
+        Figure to add to.
+    shape
+        Shape ``(ny, nx)`` of the detector in pixels.
+    left, bottom
+        Distances from the edges of the figure in pixels, of the square that
+        holds the axes.
+    side
+        Side of that square in pixels.
+
+    Returns
+    -------
+    axes
+        The axes, centred in the square from top to bottom.
+    """
+    ny, nx = shape
+    width, height = (float(size) * _DPI for size in figure.get_size_inches())
+    wide, high = (side * size / max(nx, ny) for size in (nx, ny))
+    low = bottom + 0.5 * (side - high)
+    axes = figure.add_axes((left / width, low / height, wide / width, high / height))
+    axes.set_xlim(-0.5, nx - 0.5)
+    axes.set_ylim(-0.5, ny - 0.5)
+    return axes
 
 
 def round_ticks(*, whole: bool = False) -> MaxNLocator:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("AlertObserver", "log_alert", "observe_service", "read_exposure")
+__all__ = ("AlertObserver", "log_alert", "observe_service", "read_exposure", "recall_exposures")
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from ...execution.service import ServiceSettings
 from ._alert import Alert, AlertState, Severity
 from ._board import AlertBoard
 from ._evaluate import evaluate
-from ._exposure import ExposureMetrics
+from ._exposure import ExposureMetrics, ExposureRecord
 from ._kafka import AlertSender
 from ._load import default_alert_rules, load_alert_rules
 from ._memory import AlertStore
@@ -158,6 +158,67 @@ def read_exposure(
             tables = {} if rows is None else {field: butler.get(rows)}
             return ExposureMetrics(summary=butler.get(summary), **tables)
     return None
+
+
+def recall_exposures(
+    butler: Butler,
+    rules: AlertRules,
+    *,
+    instrument: str,
+    before: int,
+    collections: Sequence[str],
+    n: int = 30,
+) -> list[ExposureRecord]:
+    """Read what rules compare an exposure with, from earlier summaries.
+
+    Parameters
+    ----------
+    butler
+        Client of the repository.
+    rules
+        The rules.
+    instrument
+        Butler ``instrument``.
+    before
+        Butler ``exposure``; earlier ones are read.
+    collections
+        Collections to look in.
+    n
+        Number of exposures, the latest ones.
+
+    Returns
+    -------
+    records
+        One an exposure of the sky, the latest first; none if no rule compares
+        exposures.
+
+    Notes
+    -----
+    It reads a file an exposure, and is not for a live service.
+    """
+    names = rules.remembered_metrics
+    if not names:
+        return []
+    try:
+        refs = butler.query_datasets(
+            "rapid_exposure_summary",
+            collections,
+            where="visit < :before",
+            bind={"before": before},
+            instrument=instrument,
+            order_by="-visit",
+            limit=n,
+            explain=False,
+        )
+    except MissingDatasetTypeError:
+        return []
+    found = (
+        read_exposure(
+            butler, instrument=instrument, exposure=int(ref.dataId["visit"]), collections=[str(ref.run)]
+        )
+        for ref in refs
+    )
+    return [metrics.record(names) for metrics in found if metrics is not None]
 
 
 def _find(

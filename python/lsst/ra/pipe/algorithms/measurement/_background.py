@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("BackgroundModel", "NoBackgroundError", "fit_background")
+__all__ = ("BackgroundModel", "NoBackgroundError", "fit_background", "measure_noise")
 
 import dataclasses
 import math
@@ -52,8 +52,8 @@ class BackgroundModel:
     good pixels were left."""
 
     mesh_noise: npt.NDArray[np.float64]
-    """``(cells_y, cells_x)`` standard deviation of a sky pixel, gaps
-    filled."""
+    """``(cells_y, cells_x)`` standard deviation of the sky's elements that
+    were fitted, gaps filled: of a pixel, or of the mean of a block of them."""
 
     @property
     def level(self) -> float:
@@ -62,7 +62,7 @@ class BackgroundModel:
 
     @property
     def noise(self) -> float:
-        """Median standard deviation of a sky pixel, in the image's unit."""
+        """Median of ``mesh_noise``, in the image's unit."""
         return float(np.median(self.mesh_noise))
 
     @property
@@ -83,18 +83,21 @@ class BackgroundModel:
             ``(cells_y, cells_x)`` model values.
         """
         cells_y, cells_x = self.mesh_level.shape
-        y = _to_domain(_cell_centres(self.shape[0], cells_y), self.shape[0])
-        x = _to_domain(_cell_centres(self.shape[1], cells_x), self.shape[1])
+        y = _to_domain(_cell_centres(cells_y, self.shape[0]), self.shape[0])
+        x = _to_domain(_cell_centres(cells_x, self.shape[1]), self.shape[1])
         values = np.polynomial.chebyshev.chebgrid2d(y, x, self.coefficients)
         return np.asarray(values, dtype=np.float32)
 
-    def subtract_from(self, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def subtract_from(self, image: npt.NDArray[np.float32], *, factor: int = 1) -> npt.NDArray[np.float32]:
         """Subtract the model from an image.
 
         Parameters
         ----------
         image
-            Pixels of shape ``(ny, nx)``.
+            Pixels of shape ``(ny, nx)``, or means of blocks of them of shape
+            ``(ceil(ny / factor), ceil(nx / factor))``.
+        factor
+            Side of a block in pixels.
 
         Returns
         -------
@@ -106,14 +109,17 @@ class BackgroundModel:
         ValueError
             Raised if the image's shape is not the model's.
         """
-        if image.shape != self.shape:
-            raise ValueError(f"The model is for an image of shape {self.shape}, got one of {image.shape}.")
-        ny, nx = self.shape
+        expected = (-(-self.shape[0] // factor), -(-self.shape[1] // factor))
+        if image.shape != expected:
+            raise ValueError(f"The model is for an image of shape {expected}, got one of {image.shape}.")
         order_y, order_x = self.coefficients.shape
-        basis_x = np.polynomial.chebyshev.chebvander(_to_domain(np.arange(nx), nx), order_x - 1)
-        basis_y = np.polynomial.chebyshev.chebvander(_to_domain(np.arange(ny), ny), order_y - 1)
-        rows = (basis_y @ self.coefficients).astype(np.float32)
-        return _subtract(image, rows, np.ascontiguousarray(basis_x.T, dtype=np.float32))
+        y, x = (
+            _to_domain(_cell_centres(n, n * factor), size)
+            for n, size in zip(expected, self.shape, strict=True)
+        )
+        rows = (np.polynomial.chebyshev.chebvander(y, order_y - 1) @ self.coefficients).astype(np.float32)
+        basis = np.polynomial.chebyshev.chebvander(x, order_x - 1)
+        return _subtract(image, rows, np.ascontiguousarray(basis.T, dtype=np.float32))
 
 
 def fit_background(
@@ -122,7 +128,8 @@ def fit_background(
     bad: npt.NDArray[np.uint8],
     cell_size: int = 128,
     order: int = 6,
-    row_step: int = 1,
+    factor: int = 1,
+    shape: tuple[int, int] | None = None,
 ) -> BackgroundModel:
     """Fit a smooth model to the clipped mean of the sky in a mesh of cells.
 
@@ -136,15 +143,17 @@ def fit_background(
     Parameters
     ----------
     image
-        Pixels of shape ``(ny, nx)``.
+        Pixels of shape ``(ny, nx)``, or means of blocks of them.
     bad
-        ``(ny, nx)`` array, non-zero where a pixel must not be used.
+        Array of that shape, non-zero where an element must not be used.
     cell_size
         Approximate side of a cell in pixels.
     order
         Highest order of the polynomial; lower when there are few cells.
-    row_step
-        Use every so many rows only, for a quick first look.
+    factor
+        Side in pixels of the blocks that ``image`` has the means of.
+    shape
+        Shape of the image in pixels; that of ``image`` if not given.
 
     Returns
     -------
@@ -156,10 +165,10 @@ def fit_background(
     NoBackgroundError
         Raised if no cell has enough good pixels.
     """
-    cells_y, cells_x = (max(1, round(size / cell_size)) for size in image.shape)
-    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x, row_step)
-    ny, nx = image.shape
-    good = n_good >= max(_MIN_CELL_FRACTION * ny * nx / (cells_y * cells_x * row_step), 8)
+    ny, nx = shape or (image.shape[0], image.shape[1])
+    cells_y, cells_x = max(1, round(ny / cell_size)), max(1, round(nx / cell_size))
+    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x)
+    good = n_good >= max(_MIN_CELL_FRACTION * image.size / (cells_y * cells_x), 8)
     if not good.any():
         fraction = np.count_nonzero(bad) / bad.size
         raise NoBackgroundError(
@@ -171,25 +180,72 @@ def fit_background(
     filled_noise = noise[nearest[0], nearest[1]]
     filled_level = level[nearest[0], nearest[1]]
     weight = np.where(good, np.sqrt(n_good), np.sqrt(n_good[good].max()) * _FILLED_CELL_WEIGHT)
-    coefficients = _fit_mesh(filled_level, weight=weight, shape=(ny, nx), order=order)
+    centres = [
+        _to_domain((_cell_centres(cells, n) + 0.5) * factor - 0.5, size)
+        for cells, n, size in zip((cells_y, cells_x), image.shape, (ny, nx), strict=True)
+    ]
+    coefficients = _fit_mesh(filled_level, weight=weight, y=centres[0], x=centres[1], order=order)
     if min(filled_noise.shape) > 1:
         filled_noise = scipy.ndimage.median_filter(filled_noise, size=3, mode="nearest")
     filled_noise = np.maximum(filled_noise, np.finfo(np.float32).tiny)
     return BackgroundModel(coefficients, (ny, nx), level, filled_noise)
 
 
+def measure_noise(
+    image: npt.NDArray[np.float32],
+    *,
+    bad: npt.NDArray[np.uint8],
+    flags: npt.NDArray[np.uint8],
+    factor: int,
+    cells: int = 16,
+    row_step: int = 8,
+) -> float:
+    """Measure the standard deviation of a pixel of sky.
+
+    Parameters
+    ----------
+    image
+        Background-subtracted pixels of shape ``(ny, nx)``.
+    bad
+        ``(ny, nx)`` array, non-zero where a pixel must not be used.
+    flags
+        ``(ceil(ny / factor), ceil(nx / factor))`` array, non-zero where a
+        block of pixels is not pure sky.
+    factor
+        Side of a block in pixels.
+    cells
+        Number of cells along either axis, of each of which the noise is
+        taken, around the cell's own mean.
+    row_step
+        Use every so many rows.
+
+    Returns
+    -------
+    noise
+        Median of the cells' clipped standard deviations, in the unit of
+        ``image``; NaN if there is no sky.
+    """
+    rows = np.arange(0, image.shape[0], row_step)
+    sample = image[::row_step]
+    not_sky = bad[::row_step] | np.repeat(flags[rows // factor], factor, axis=1)[:, : image.shape[1]]
+    _, noise, n_good = _mesh_statistics(sample, not_sky, cells, cells)
+    enough = n_good >= max(_MIN_CELL_FRACTION * sample.size / cells**2, 8)
+    if not enough.any():
+        enough = n_good >= 8
+    return float(np.median(noise[enough])) if enough.any() else math.nan
+
+
 def _fit_mesh(
     level: npt.NDArray[np.float64],
     *,
     weight: npt.NDArray[np.float64],
-    shape: tuple[int, int],
+    y: npt.NDArray[np.float64],
+    x: npt.NDArray[np.float64],
     order: int,
 ) -> npt.NDArray[np.float64]:
     """Fit the polynomial to the mesh, dropping outlying cells twice."""
     cells_y, cells_x = level.shape
     order = max(0, min(order, min(cells_y, cells_x) - 1))
-    y = _to_domain(_cell_centres(shape[0], cells_y), shape[0])
-    x = _to_domain(_cell_centres(shape[1], cells_x), shape[1])
     basis_y = np.polynomial.chebyshev.chebvander(y, order)
     basis_x = np.polynomial.chebyshev.chebvander(x, order)
     terms = [(p, q) for p in range(order + 1) for q in range(order + 1 - p)]
@@ -211,8 +267,8 @@ def _fit_mesh(
     return coefficients
 
 
-def _cell_centres(size: int, cells: int) -> npt.NDArray[np.float64]:
-    """Centres of the cells in pixel coordinates."""
+def _cell_centres(cells: int, size: int) -> npt.NDArray[np.float64]:
+    """Centres of the cells that share ``size`` pixels, in pixels."""
     edges = np.arange(cells + 1) * size // cells
     return (edges[:-1] + edges[1:] - 1) / 2.0
 
@@ -244,7 +300,7 @@ def _clipped_mean(values: np.ndarray, centre: float, sigma: float) -> tuple[floa
 
 @numba.njit(cache=True, nogil=True)
 def _mesh_statistics(
-    image: np.ndarray, bad: np.ndarray, cells_y: int, cells_x: int, row_step: int
+    image: np.ndarray, bad: np.ndarray, cells_y: int, cells_x: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover
     ny, nx = image.shape
     level = np.zeros((cells_y, cells_x))
@@ -256,7 +312,7 @@ def _mesh_statistics(
         for i in range(cells_x):
             x0, x1 = i * nx // cells_x, (i + 1) * nx // cells_x
             count = 0
-            for y in range(y0, y1, row_step):
+            for y in range(y0, y1):
                 for x in range(x0, x1):
                     buffer[count] = image[y, x]
                     count += bad[y, x] == 0

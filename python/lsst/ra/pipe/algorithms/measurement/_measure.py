@@ -7,43 +7,39 @@
 
 from __future__ import annotations
 
-__all__ = ("DetectorMeasurement", "MeasurementSettings", "PlaneBits", "measure_detector")
+__all__ = ("DetectorMeasurement", "MeasurementSettings", "measure_detector")
 
 import dataclasses
+import functools
+import math
 
 import numpy as np
 import numpy.typing as npt
 
-from ._background import BackgroundModel, NoBackgroundError, fit_background
-from ._detection import Detections, detect_sources
-from ._photometry import APERTURE_RADII, AperturePhotometry, measure_apertures
-from ._pixels import dilate, find_bad_pixels, set_plane
+from ._aperture_correction import ApertureCorrection, fit_aperture_correction
+from ._background import BackgroundModel, NoBackgroundError, fit_background, measure_noise
+from ._cosmic_rays import CosmicRays, find_cosmic_rays
+from ._detection import Detections, detect_sources, find_peaks
+from ._higher_moments import HIGHER_MOMENTS, measure_higher_moments
+from ._photometry import APERTURE_RADII, CALIBRATION_RADIUS, AperturePhotometry, measure_apertures
+from ._pixels import DOUBTFUL, SATURATED, PixelSurvey, PlaneBits, dilate, set_plane, survey_pixels
 from ._psf import PsfMeasurement, measure_psf
+from ._psf_model import PsfModel, fit_psf_model
+from ._psf_photometry import PsfPhotometry, measure_psf_fluxes
 from ._shapes import Shapes, measure_shapes
-from ._star_selection import StarSelection, isolated_sources, select_psf_stars, sharp_sources
+from ._star_selection import (
+    StarSelection,
+    isolated_sources,
+    locus_centre,
+    select_psf_stars,
+    sharp_sources,
+)
 
 _SETTLED = 0.1
 _EDGE = 9.0
-_SOURCE = 4
-_FIRST_LOOK_ROWS = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class PlaneBits:
-    """Bits of mask planes by what they mean for a measurement.
-
-    Each is an ``(n_bytes,)`` array, as `lsst.images.MaskSchema.bitmask` gives
-    it.
-    """
-
-    unusable: npt.NDArray[np.uint8]
-    """Planes of pixels without a meaningful value."""
-
-    doubtful: npt.NDArray[np.uint8]
-    """Planes of pixels that may be summed, but not used for sky and PSF."""
-
-    saturated: npt.NDArray[np.uint8]
-    """Planes of saturated pixels."""
+_SOURCE = 8
+_DEFAULT_SIGMA = 2.0
+_NARROWEST = 0.45
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +59,18 @@ class MeasurementSettings:
     """Distance by which footprints are widened when sources are masked for
     the background, in pixels."""
 
-    detection_threshold: float = 8.0
-    """Threshold in units of the noise of the smoothed image."""
+    detection_threshold: float = 5.0
+    """Least signal-to-noise ratio of a point source."""
 
-    detection_bin_factor: int = 2
-    """Side of the blocks in which the image is summed for detection, in
-    pixels."""
+    bin_factor: int = 2
+    """Side of the blocks of pixels whose means serve the sky and the
+    detection, in pixels."""
 
     max_sources: int = 20000
     """Measure at most so many sources, the brightest."""
+
+    mask_cosmic_rays: bool = True
+    """Whether to look for cosmic rays."""
 
     min_psf_signal_to_noise: float = 50.0
     """Significance of PSF stars."""
@@ -97,10 +96,16 @@ class DetectorMeasurement:
     """Model of the sky."""
 
     image: npt.NDArray[np.float32]
-    """``(ny, nx)`` image minus the sky model."""
+    """``(ny, nx)`` image minus the sky model, cosmic rays filled in."""
+
+    sky_noise: float
+    """Standard deviation of a pixel of sky."""
 
     sky_variance: float
     """Mean of the variance plane over pixels of pure sky."""
+
+    cosmic_rays: CosmicRays
+    """Pixels hit by cosmic rays."""
 
     detections: Detections
     """The sources found."""
@@ -111,11 +116,25 @@ class DetectorMeasurement:
     photometry: AperturePhotometry
     """Their fluxes."""
 
+    psf_photometry: PsfPhotometry
+    """Their fluxes as point sources, in the system of the 12 pixel aperture;
+    NaN if there is no PSF model."""
+
     selection: StarSelection
     """Which of them are PSF stars."""
 
     psf: PsfMeasurement
     """The PSF; its fields are NaN if there are too few stars."""
+
+    psf_model: PsfModel | None
+    """Model of the PSF over the detector; `None` if there are too few
+    stars."""
+
+    aperture_correction: ApertureCorrection | None
+    """What PSF fluxes were multiplied by; `None` without a model."""
+
+    higher_moments: npt.NDArray[np.float64]
+    """``(7,)`` medians of the PSF stars' `HIGHER_MOMENTS`."""
 
     is_saturated: npt.NDArray[np.bool_]
     """``(n,)`` whether a source's footprint holds a saturated pixel."""
@@ -126,12 +145,8 @@ class DetectorMeasurement:
     is_edge: npt.NDArray[np.bool_]
     """``(n,)`` whether a source is within 9 pixels of the image's edge."""
 
-    @property
-    def psf_status(self) -> str:
-        """``ok``, ``few stars`` or ``no sources``: why there is no PSF."""
-        if np.isfinite(self.psf.profile.fwhm):
-            return "ok"
-        return "few stars" if len(self.detections) else "no sources"
+    psf_status: str
+    """``ok``, or why there is no PSF."""
 
 
 def measure_detector(
@@ -146,7 +161,8 @@ def measure_detector(
 
     Sky and sources depend on each other: the sky is fitted, sources are
     found above it, masked with a margin, and the sky is fitted again, until
-    it moves by less than a tenth of the pixel noise.
+    it moves by less than a tenth of the pixel noise. Both are done on means
+    of small blocks of pixels, all else on the pixels.
 
     Parameters
     ----------
@@ -179,90 +195,230 @@ def measure_detector(
         raise ValueError(
             f"Shapes do not match: image {image.shape}, variance {variance.shape}, mask {mask.shape}."
         )
-    bad = find_bad_pixels(image, variance=variance, mask=mask, unusable=bits.unusable, doubtful=bits.doubtful)
-    background, subtracted, detections, sky_bad = _separate_sky(image, bad, settings)
-    shapes = measure_shapes(subtracted, variance=variance, bad=bad, x=detections.x, y=detections.y)
-    photometry = measure_apertures(
-        subtracted, variance=variance, bad=bad, x=shapes.x, y=shapes.y, radii=settings.aperture_radii
+    survey = survey_pixels(image, variance=variance, mask=mask, bits=bits, factor=settings.bin_factor)
+    sky = _separate_sky(image, variance, survey, settings)
+    subtracted = sky.background.subtract_from(image)
+    rays = sky.cosmic_rays
+    subtracted[rays.rows, rays.columns] += rays.values - image[rays.rows, rays.columns]
+    bad = survey.bad
+    shapes = measure_shapes(
+        subtracted,
+        variance=variance,
+        bad=bad,
+        x=sky.detections.x,
+        y=sky.detections.y,
+        start_sigma=sky.psf_sigma,
     )
-    is_saturated = detections.footprints_with(mask, bits=bits.saturated)
+    photometry = measure_apertures(
+        subtracted,
+        variance=variance,
+        bad=bad,
+        x=shapes.x,
+        y=shapes.y,
+        radii=settings.aperture_radii,
+        wanted=shapes.signal_to_noise >= settings.min_psf_signal_to_noise,
+    )
+    is_saturated = sky.detections.footprints_with(survey.flags, bits=SATURATED)
     is_edge = _near_edge(shapes, image.shape)
-    usable = shapes.converged & (shapes.n_bad == 0) & ~is_saturated & ~is_edge
+    selection = _select_stars(shapes, is_saturated | is_edge, image.shape, settings)
+    psf = measure_psf(
+        subtracted, variance=variance, bad=bad, shapes=shapes, is_psf_star=selection.is_psf_star
+    )
+    status = _psf_status(psf, n_sources=len(sky.detections))
+    model = None
+    if status == "ok":
+        model = fit_psf_model(
+            subtracted,
+            variance=variance,
+            bad=bad,
+            shapes=shapes,
+            is_psf_star=selection.is_psf_star,
+            profile=psf.profile,
+        )
+    fluxes, correction = _measure_point_sources(
+        subtracted, variance, bad, shapes, photometry, selection.is_psf_star, model
+    )
+    noise = measure_noise(subtracted, bad=bad, flags=sky.not_sky, factor=survey.factor)
+    pure_sky = sky.not_sky[::2, ::2] == 0
+    step = 2 * survey.factor
+    sky_variance = variance[::step, ::step][pure_sky]
+    stars = np.flatnonzero(selection.is_psf_star)
+    higher = measure_higher_moments(subtracted, bad=bad, shapes=shapes, stars=stars)
+    return DetectorMeasurement(
+        background=sky.background,
+        image=subtracted,
+        sky_noise=noise,
+        sky_variance=float(np.mean(sky_variance, dtype=np.float64)) if sky_variance.size else math.nan,
+        cosmic_rays=rays,
+        detections=sky.detections,
+        shapes=shapes,
+        photometry=photometry,
+        psf_photometry=fluxes,
+        selection=selection,
+        psf=psf,
+        psf_model=model,
+        aperture_correction=correction,
+        higher_moments=np.median(higher, axis=0) if stars.size else np.full(len(HIGHER_MOMENTS), np.nan),
+        is_saturated=is_saturated,
+        is_sharp=sharp_sources(
+            peak=shapes.peak,
+            core_flux=photometry.flux[0],
+            signal_to_noise=shapes.signal_to_noise,
+            is_psf_star=selection.is_psf_star,
+            noise=noise,
+        ),
+        is_edge=is_edge,
+        psf_status=status,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sky:
+    """The sky, and what stands above it."""
+
+    background: BackgroundModel
+    detections: Detections
+    cosmic_rays: CosmicRays
+    not_sky: npt.NDArray[np.uint8]
+    psf_sigma: float
+
+
+def _separate_sky(
+    image: npt.NDArray[np.float32],
+    variance: npt.NDArray[np.float32],
+    survey: PixelSurvey,
+    settings: MeasurementSettings,
+) -> _Sky:
+    """Fit the sky and find the sources above it, in turns.
+
+    Cosmic rays are taken out of the survey's means on the way.
+    """
+    factor = survey.factor
+    shape = (image.shape[0], image.shape[1])
+    fit = functools.partial(
+        fit_background,
+        cell_size=settings.background_cell_size,
+        order=settings.background_order,
+        factor=factor,
+        shape=shape,
+    )
+    background = fit(survey.mean, bad=survey.flags)
+    sigma = _guess_psf_sigma(background.subtract_from(survey.mean, factor=factor), survey, background.noise)
+    rays = CosmicRays.none()
+    if settings.mask_cosmic_rays:
+        rays = find_cosmic_rays(
+            image, variance=variance, bad=survey.bad, sky=background.evaluate_mesh(), sigma=sigma
+        )
+        _remove_cosmic_rays(image, survey, rays)
+    for _ in range(settings.background_iterations):
+        detections = detect_sources(
+            background.subtract_from(survey.mean, factor=factor),
+            flags=survey.flags,
+            noise=background.mesh_noise,
+            threshold=settings.detection_threshold,
+            factor=factor,
+            sigma=sigma,
+            max_sources=settings.max_sources,
+        )
+        not_sky = survey.flags.copy()
+        grown = dilate(detections.footprints, radius=-(-settings.source_growth // detections.factor))
+        set_plane(
+            not_sky[..., np.newaxis], flags=grown, factor=detections.factor // factor, byte=0, bit=_SOURCE
+        )
+        try:
+            improved = fit(survey.mean, bad=not_sky)
+        except NoBackgroundError:
+            # Sources everywhere: the clipped means are all there is.
+            break
+        moved = np.abs(improved.evaluate_mesh() - background.evaluate_mesh()).max()
+        background = improved
+        if moved <= _SETTLED * factor * background.noise:
+            break
+    return _Sky(background, detections, rays, not_sky, sigma)
+
+
+def _guess_psf_sigma(subtracted: npt.NDArray[np.float32], survey: PixelSurvey, noise: float) -> float:
+    """Size of the stars among the brightest peaks, in pixels."""
+    factor = survey.factor
+    x, y = find_peaks(subtracted, flags=survey.flags, noise=noise)
+    shapes = measure_shapes(
+        subtracted,
+        variance=np.full_like(subtracted, noise**2),
+        bad=survey.flags,
+        x=x,
+        y=y,
+        start_sigma=_DEFAULT_SIGMA / factor,
+    )
+    radius = shapes.radius
+    radius = radius[np.isfinite(radius) & (radius > _NARROWEST)]
+    if radius.size < 3:
+        return _DEFAULT_SIGMA
+    # A block is a wider pixel.
+    square = (factor * math.exp(locus_centre(np.log(radius)))) ** 2 - (factor**2 - 1) / 12.0
+    return math.sqrt(max(square, _NARROWEST**2))
+
+
+def _remove_cosmic_rays(image: npt.NDArray[np.float32], survey: PixelSurvey, rays: CosmicRays) -> None:
+    """Correct the means of the blocks, and doubt the pixels."""
+    survey.bad[rays.rows, rays.columns] |= DOUBTFUL
+    change = (rays.values - image[rays.rows, rays.columns]) / survey.factor**2
+    np.add.at(survey.mean, (rays.rows // survey.factor, rays.columns // survey.factor), change)
+
+
+def _select_stars(
+    shapes: Shapes, excluded: npt.NDArray[np.bool_], shape: tuple[int, ...], settings: MeasurementSettings
+) -> StarSelection:
+    """Select the stars that define the PSF."""
+    usable = shapes.converged & (shapes.n_bad == 0) & ~excluded
     usable &= isolated_sources(
         shapes.x, shapes.y, brightness=shapes.signal_to_noise, radius=settings.isolation
     )
-    selection = select_psf_stars(
+    return select_psf_stars(
         x=shapes.x,
         y=shapes.y,
         radius=shapes.radius,
         signal_to_noise=shapes.signal_to_noise,
         usable=usable,
-        shape=(image.shape[0], image.shape[1]),
+        shape=(shape[0], shape[1]),
         min_signal_to_noise=settings.min_psf_signal_to_noise,
         fallback_signal_to_noise=settings.fallback_psf_signal_to_noise,
         max_stars=settings.max_psf_stars,
     )
-    psf = measure_psf(
-        subtracted, variance=variance, bad=bad, shapes=shapes, is_psf_star=selection.is_psf_star
-    )
-    is_sharp = sharp_sources(
-        peak=shapes.peak,
-        core_flux=photometry.flux[0],
-        signal_to_noise=shapes.signal_to_noise,
-        is_psf_star=selection.is_psf_star,
-        noise=background.noise,
-    )
-    sky = sky_bad[::4, ::4] == 0
-    sky_variance = float(np.mean(variance[::4, ::4][sky], dtype=np.float64)) if sky.any() else float("nan")
-    return DetectorMeasurement(
-        background=background,
-        image=subtracted,
-        sky_variance=sky_variance,
-        detections=detections,
-        shapes=shapes,
-        photometry=photometry,
-        selection=selection,
-        psf=psf,
-        is_saturated=is_saturated,
-        is_sharp=is_sharp,
-        is_edge=is_edge,
-    )
 
 
-def _separate_sky(
-    image: npt.NDArray[np.float32], bad: npt.NDArray[np.uint8], settings: MeasurementSettings
-) -> tuple[BackgroundModel, npt.NDArray[np.float32], Detections, npt.NDArray[np.uint8]]:
-    """Fit the sky and find the sources above it, in turns.
+def _psf_status(psf: PsfMeasurement, *, n_sources: int) -> str:
+    """Say why there is no PSF, or ``ok``."""
+    if not n_sources:
+        return "no sources"
+    return "ok" if math.isfinite(psf.profile.fwhm) else "few stars"
 
-    Returns the model, the image minus the model, the sources, and the array
-    of bad pixels with those of sources added.
-    """
-    factor = settings.detection_bin_factor
-    cell_size, order = settings.background_cell_size, settings.background_order
-    background = fit_background(image, bad=bad, cell_size=cell_size, order=order, row_step=_FIRST_LOOK_ROWS)
-    iteration = 0
-    while True:
-        subtracted = background.subtract_from(image)
-        detections = detect_sources(
-            subtracted,
-            bad=bad,
-            noise=background.mesh_noise,
-            threshold=settings.detection_threshold,
-            factor=factor,
-            max_sources=settings.max_sources,
-        )
-        sky_bad = bad.copy()
-        grown = dilate(detections.footprints, radius=-(-settings.source_growth // factor))
-        set_plane(sky_bad[..., np.newaxis], flags=grown, factor=factor, byte=0, bit=_SOURCE)
-        try:
-            improved = fit_background(image, bad=sky_bad, cell_size=cell_size, order=order)
-        except NoBackgroundError:
-            # Sources everywhere: the clipped means are all there is.
-            return background, subtracted, detections, sky_bad
-        moved = np.abs(improved.evaluate_mesh() - background.evaluate_mesh()).max()
-        background, iteration = improved, iteration + 1
-        if moved <= _SETTLED * background.noise or iteration >= settings.background_iterations:
-            return background, background.subtract_from(image), detections, sky_bad
+
+def _measure_point_sources(
+    image: npt.NDArray[np.float32],
+    variance: npt.NDArray[np.float32],
+    bad: npt.NDArray[np.uint8],
+    shapes: Shapes,
+    photometry: AperturePhotometry,
+    is_psf_star: npt.NDArray[np.bool_],
+    model: PsfModel | None,
+) -> tuple[PsfPhotometry, ApertureCorrection | None]:
+    """Measure PSF fluxes, and bring them into the system of an aperture."""
+    if model is None:
+        nothing = np.full(shapes.x.size, np.nan)
+        return PsfPhotometry(nothing, nothing.copy()), None
+    fluxes = measure_psf_fluxes(image, variance=variance, bad=bad, x=shapes.x, y=shapes.y, model=model)
+    aperture = photometry.radii.index(CALIBRATION_RADIUS)
+    correction = fit_aperture_correction(
+        psf_flux=fluxes.flux,
+        aperture_flux=photometry.flux[aperture],
+        aperture_flux_err=photometry.flux_err[aperture],
+        use=is_psf_star & ~photometry.is_truncated[aperture],
+        x=shapes.x,
+        y=shapes.y,
+        model=model,
+    )
+    factor = correction.at(shapes.x, shapes.y)
+    return PsfPhotometry(fluxes.flux * factor, fluxes.flux_err * factor), correction
 
 
 def _near_edge(shapes: Shapes, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -7,18 +7,25 @@
 
 from __future__ import annotations
 
-__all__ = ("APERTURE_RADII", "AperturePhotometry", "measure_apertures")
+__all__ = ("APERTURE_RADII", "CALIBRATION_RADIUS", "AperturePhotometry", "measure_apertures")
 
 import dataclasses
 
+import numba
 import numpy as np
 import numpy.typing as npt
-import sep
 
-from ._pixels import DOUBTFUL
+from ._pixels import UNUSABLE
 
 APERTURE_RADII = (3.0, 6.0, 9.0, 12.0, 17.0)
 """Radii in pixels; a subset of those that the Alert Production measures."""
+
+CALIBRATION_RADIUS = 12.0
+"""Radius in pixels of the aperture to which zero points refer, as the Alert
+Production's do."""
+
+# Half the diagonal of a pixel.
+_DIAGONAL = 0.70711
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,11 +54,16 @@ def measure_apertures(
     x: npt.NDArray[np.float64],
     y: npt.NDArray[np.float64],
     radii: tuple[float, ...] = APERTURE_RADII,
+    wanted: npt.NDArray[np.bool_] | None = None,
 ) -> AperturePhotometry:
-    """Sum pixels in circles, with exact overlap.
+    """Sum pixels in concentric circles, in one pass over them.
 
-    Unusable pixels count as the mean of the usable ones in the aperture;
-    such apertures are marked.
+    A pixel on the edge counts with the share of it that lies inside. The
+    share is that of the tangent's half-plane, moved by the mean sagitta of
+    the arc: a star's flux in 3 pixels is right to 4 in 10000, in 6 and more
+    to better than 1 in 100000.
+
+    Unusable pixels count as zero; such apertures are marked.
 
     Parameters
     ----------
@@ -60,26 +72,107 @@ def measure_apertures(
     variance
         Their variance, of the same shape.
     bad
-        ``(ny, nx)`` array that `find_bad_pixels` made.
+        ``(ny, nx)`` array that `survey_pixels` made.
     x, y
         ``(n,)`` positions, 0-based pixel centres.
     radii
-        Radii in pixels.
+        Increasing radii in pixels, at least 1.5 apart.
+    wanted
+        ``(n,)`` sources to measure in all apertures; the others only in those
+        of up to 12 pixels. All if not given.
 
     Returns
     -------
     photometry
-        Fluxes and errors.
+        Fluxes and errors; NaN where a position is, or the aperture is not
+        wanted.
+
+    Raises
+    ------
+    ValueError
+        Raised if the radii are not increasing by at least 1.5.
     """
+    steps = np.diff(np.array((0.0, *radii)))
+    if not (steps >= 1.5).all():
+        raise ValueError(f"Aperture radii must increase in steps of at least 1.5 pixels; got {radii}.")
     flux = np.full((len(radii), x.size), np.nan)
-    flux_err = np.full_like(flux, np.nan)
+    square = np.full_like(flux, np.nan)
     is_truncated = np.ones(flux.shape, dtype=bool)
-    usable = np.isfinite(x) & np.isfinite(y)
-    if usable.any():
-        for k, radius in enumerate(radii):
-            total, error, flag = sep.sum_circle(
-                image, x[usable], y[usable], radius, var=variance, mask=bad, maskthresh=DOUBTFUL, subpix=0
-            )
-            flux[k, usable], flux_err[k, usable] = total, error
-            is_truncated[k, usable] = (flag & (sep.APER_TRUNC | sep.APER_HASMASKED)) != 0
-    return AperturePhotometry(radii, flux, flux_err, is_truncated)
+    everywhere = np.full(x.size, len(radii))
+    if wanted is not None:
+        everywhere[~wanted] = sum(radius <= CALIBRATION_RADIUS for radius in radii)
+    _sum_apertures(image, variance, bad, x, y, np.array(radii), everywhere, flux, square, is_truncated)
+    return AperturePhotometry(radii, flux, np.sqrt(square), is_truncated)
+
+
+@numba.njit(cache=True, nogil=True)
+def _inner_share(dx: float, dy: float, distance: float, radius: float) -> float:  # pragma: no cover
+    """Share of a unit square at an offset that lies within a circle."""
+    depth = radius - distance - 1.0 / (24.0 * radius)
+    wide, narrow = 0.5 * abs(dx) / distance, 0.5 * abs(dy) / distance
+    if wide < narrow:
+        wide, narrow = narrow, wide
+    size = abs(depth)
+    if size >= wide + narrow:
+        share = 1.0
+    elif size <= wide - narrow:
+        share = 0.5 + size / (2.0 * wide)
+    else:
+        share = 1.0 - (wide + narrow - size) ** 2 / (8.0 * wide * narrow)
+    return share if depth > 0.0 else 1.0 - share
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_apertures(
+    image: np.ndarray,
+    variance: np.ndarray,
+    bad: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    radii: np.ndarray,
+    n_wanted: np.ndarray,
+    flux: np.ndarray,
+    square: np.ndarray,
+    is_truncated: np.ndarray,
+) -> None:  # pragma: no cover
+    """Sum the rings between the circles, then the rings inside each circle."""
+    ny, nx = image.shape
+    ring, ring_square = np.empty(radii.size + 1), np.empty(radii.size + 1)
+    ring_flag = np.empty(radii.size + 1, dtype=np.bool_)
+    for n in range(x.size):
+        n_radii = n_wanted[n]
+        if n_radii == 0 or not (np.isfinite(x[n]) and np.isfinite(y[n])):
+            continue
+        outer = (radii[n_radii - 1] + _DIAGONAL) ** 2
+        half = int(radii[n_radii - 1] + 1.5)
+        ring[:], ring_square[:], ring_flag[:] = 0.0, 0.0, False
+        middle = int(np.floor(y[n] + 0.5))
+        for j in range(middle - half, middle + half + 1):
+            dy = j - y[n]
+            rest = outer - dy * dy
+            if rest <= 0.0:
+                continue
+            reach = np.sqrt(rest)
+            for i in range(int(np.ceil(x[n] - reach)), int(np.floor(x[n] + reach)) + 1):
+                dx = i - x[n]
+                distance = np.sqrt(dx * dx + dy * dy)
+                k = 0
+                while k < n_radii - 1 and distance >= radii[k] + _DIAGONAL:
+                    k += 1
+                share = 1.0
+                if distance > radii[k] - _DIAGONAL:
+                    share = _inner_share(dx, dy, distance, radii[k])
+                if i < 0 or i >= nx or j < 0 or j >= ny or bad[j, i] & UNUSABLE != 0:
+                    ring_flag[k] |= share > 0.0
+                    ring_flag[k + 1] |= share < 1.0
+                    continue
+                ring[k] += share * image[j, i]
+                ring_square[k] += share * variance[j, i]
+                ring[k + 1] += (1.0 - share) * image[j, i]
+                ring_square[k + 1] += (1.0 - share) * variance[j, i]
+        total, total_square, flag = 0.0, 0.0, False
+        for k in range(n_radii):
+            total += ring[k]
+            total_square += ring_square[k]
+            flag |= ring_flag[k]
+            flux[k, n], square[k, n], is_truncated[k, n] = total, total_square, flag

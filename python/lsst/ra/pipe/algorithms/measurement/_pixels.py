@@ -9,13 +9,17 @@ from __future__ import annotations
 
 __all__ = (
     "DOUBTFUL",
+    "SATURATED",
     "UNUSABLE",
-    "bin_signal_to_noise",
+    "PixelSurvey",
+    "PlaneBits",
     "count_planes",
     "dilate",
-    "find_bad_pixels",
     "set_plane",
+    "survey_pixels",
 )
+
+import dataclasses
 
 import numba
 import numpy as np
@@ -29,35 +33,79 @@ measure sky or PSF."""
 UNUSABLE = 2
 """A pixel whose value means nothing."""
 
+
+SATURATED = 4
+"""A saturated pixel."""
+
 _EIGHT = 8
 
 
-@numba.njit(cache=True, nogil=True)
-def _find_bad_pixels(
-    image: np.ndarray, variance: np.ndarray, mask: np.ndarray, unusable: np.ndarray, doubtful: np.ndarray
-) -> np.ndarray:  # pragma: no cover
-    ny, nx, depth = mask.shape
-    bad = np.empty((ny, nx), dtype=np.uint8)
-    for y in range(ny):
-        for x in range(nx):
-            useless = not (np.isfinite(image[y, x]) and np.isfinite(variance[y, x]))
-            doubt = False
-            for k in range(depth):
-                useless |= (mask[y, x, k] & unusable[k]) != 0
-                doubt |= (mask[y, x, k] & doubtful[k]) != 0
-            bad[y, x] = UNUSABLE * useless + DOUBTFUL * doubt
-    return bad
+@dataclasses.dataclass(frozen=True)
+class PlaneBits:
+    """Bits of mask planes by what they mean for a measurement.
+
+    Each is an ``(n_bytes,)`` array, as `lsst.images.MaskSchema.bitmask` gives
+    it.
+    """
+
+    unusable: npt.NDArray[np.uint8]
+    """Planes of pixels without a meaningful value."""
+
+    doubtful: npt.NDArray[np.uint8]
+    """Planes of pixels that may be summed, but not used for sky and PSF."""
+
+    saturated: npt.NDArray[np.uint8]
+    """Planes of saturated pixels."""
+
+    def tabulate(self) -> npt.NDArray[np.uint8]:
+        """Translate the values of mask bytes.
+
+        Returns
+        -------
+        tables
+            ``(n_bytes, 256)`` sum of `DOUBTFUL`, `UNUSABLE` and `SATURATED`
+            that a value of each byte stands for.
+        """
+        values = np.arange(256, dtype=np.uint8)
+        tables = np.zeros((self.unusable.size, 256), dtype=np.uint8)
+        for meaning, bits in (
+            (DOUBTFUL, self.doubtful),
+            (UNUSABLE, self.unusable),
+            (SATURATED, self.saturated),
+        ):
+            tables |= np.where((values & bits[:, np.newaxis]) != 0, meaning, 0).astype(np.uint8)
+        return tables
 
 
-def find_bad_pixels(
+@dataclasses.dataclass(frozen=True, eq=False)
+class PixelSurvey:
+    """What one pass over image, variance and mask tells of the pixels."""
+
+    bad: npt.NDArray[np.uint8]
+    """``(ny, nx)`` array: 0, or the sum of `UNUSABLE` (a plane of that class,
+    or the image or its variance is not finite) and `DOUBTFUL`."""
+
+    mean: npt.NDArray[np.float32]
+    """``(ceil(ny / factor), ceil(nx / factor))`` mean of the usable pixels of
+    each block; 0 where fewer than half are."""
+
+    flags: npt.NDArray[np.uint8]
+    """Array of that shape: `DOUBTFUL` and `SATURATED` where any pixel of the
+    block is, `UNUSABLE` where more than half of them are."""
+
+    factor: int
+    """Side of a block in pixels."""
+
+
+def survey_pixels(
     image: npt.NDArray[np.float32],
     *,
     variance: npt.NDArray[np.float32],
     mask: npt.NDArray[np.uint8],
-    unusable: npt.NDArray[np.uint8],
-    doubtful: npt.NDArray[np.uint8],
-) -> npt.NDArray[np.uint8]:
-    """Classify the pixels by how far a measurement may rely on them.
+    bits: PlaneBits,
+    factor: int = 2,
+) -> PixelSurvey:
+    """Classify the pixels by how far a measurement may rely on them, and bin.
 
     Parameters
     ----------
@@ -67,27 +115,133 @@ def find_bad_pixels(
         Their variance, of the same shape.
     mask
         Packed mask of shape ``(ny, nx, n_bytes)``, as `lsst.images.Mask`
-        holds it.
-    unusable, doubtful
-        ``(n_bytes,)`` bits of the planes of either class, as
-        `lsst.images.MaskSchema.bitmask` gives them.
+        holds it; contiguous.
+    bits
+        Meaning of the mask planes.
+    factor
+        Side of the blocks of pixels that are averaged.
 
     Returns
     -------
-    bad
-        ``(ny, nx)`` array: 0, or the sum of `UNUSABLE` (a plane of the first
-        class, or the image or its variance is not finite) and `DOUBTFUL` (a
-        plane of the second).
+    survey
+        The pixels' classes, and the binned image.
     """
-    return _find_bad_pixels(image, variance, mask, unusable, doubtful)
+    ny, nx, _ = mask.shape
+    my, mx = -(-ny // factor), -(-nx // factor)
+    survey = PixelSurvey(
+        bad=np.empty((ny, nx), dtype=np.uint8),
+        mean=np.empty((my, mx), dtype=np.float32),
+        flags=np.empty((my, mx), dtype=np.uint8),
+        factor=factor,
+    )
+    tables = bits.tabulate()
+    care = np.array([sum(1 << bit for bit in range(_EIGHT) if table[1 << bit]) for table in tables])
+    _survey(
+        image,
+        variance,
+        mask,
+        _as_words(mask),
+        np.tile(care.astype(np.uint8), _EIGHT).view(np.uint64),
+        tables,
+        factor,
+        survey.bad,
+        survey.mean,
+        survey.flags,
+    )
+    return survey
+
+
+def _as_words(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """View the rows of a packed mask as words of 8 bytes, as far as they
+    allow: ``(ny, 0)`` unless the number of columns is a multiple of 8.
+    """
+    ny, nx, depth = mask.shape
+    if nx % _EIGHT:
+        return np.empty((ny, 0), dtype=np.uint64)
+    return mask.reshape(ny, nx * depth).view(np.uint64)
 
 
 @numba.njit(cache=True, nogil=True)
-def _byte_histogram(mask: np.ndarray) -> np.ndarray:  # pragma: no cover
+def _survey(
+    image: np.ndarray,
+    variance: np.ndarray,
+    mask: np.ndarray,
+    words: np.ndarray,
+    care: np.ndarray,
+    tables: np.ndarray,
+    factor: int,
+    bad: np.ndarray,
+    mean: np.ndarray,
+    flags: np.ndarray,
+) -> None:  # pragma: no cover
+    ny, nx, depth = mask.shape
+    my, mx = mean.shape
+    total = np.empty(mx * factor, dtype=np.float32)
+    count = np.empty(mx * factor, dtype=np.uint8)
+    seen = np.empty(mx * factor, dtype=np.uint8)
+    row = np.empty(nx, dtype=np.uint8)
+    in_words = 8 * (words.shape[1] // depth)
+    for j in range(my):
+        total[:], count[:], seen[:] = 0, 0, 0
+        for y in range(j * factor, min((j + 1) * factor, ny)):
+            for x in range(nx):
+                sum_of_both = image[y, x] + variance[y, x]
+                # Not zero if it is NaN or infinite.
+                row[x] = np.uint8(0) if sum_of_both - sum_of_both == 0 else np.uint8(UNUSABLE)
+            for first in range(0, in_words, 8):
+                hit = np.uint64(0)
+                for k in range(depth):
+                    hit |= words[y, (first // 8) * depth + k] & care[k]
+                if hit != 0:
+                    _translate(row, mask[y], tables, first, first + 8)
+            _translate(row, mask[y], tables, in_words, nx)
+            for x in range(nx):
+                flag = row[x]
+                bad[y, x] = flag & np.uint8(DOUBTFUL | UNUSABLE)
+                good = (flag & np.uint8(UNUSABLE)) == 0
+                total[x] += image[y, x] if good else np.float32(0)
+                count[x] += np.uint8(good)
+                seen[x] |= flag & np.uint8(DOUBTFUL | SATURATED)
+        for i in range(mx):
+            block, n_good, flag = np.float32(0), 0, np.uint8(0)
+            for x in range(i * factor, (i + 1) * factor):
+                block += total[x]
+                n_good += count[x]
+                flag |= seen[x]
+            if 2 * n_good >= factor * factor:
+                mean[j, i] = block / n_good
+            else:
+                mean[j, i] = 0
+                flag |= np.uint8(UNUSABLE)
+            flags[j, i] = flag
+
+
+@numba.njit(cache=True, nogil=True)
+def _translate(
+    row: np.ndarray, mask_row: np.ndarray, tables: np.ndarray, first: int, end: int
+) -> None:  # pragma: no cover
+    for x in range(first, end):
+        flag = row[x]
+        for k in range(tables.shape[0]):
+            flag |= tables[k, mask_row[x, k]]
+        row[x] = flag
+
+
+@numba.njit(cache=True, nogil=True)
+def _byte_histogram(mask: np.ndarray, words: np.ndarray) -> np.ndarray:  # pragma: no cover
     ny, nx, depth = mask.shape
     histogram = np.zeros((depth, 256), dtype=np.int64)
+    in_words = 8 * (words.shape[1] // depth)
     for y in range(ny):
-        for x in range(nx):
+        for first in range(0, in_words, 8):
+            hit = np.uint64(0)
+            for k in range(depth):
+                hit |= words[y, (first // 8) * depth + k]
+            if hit != 0:
+                for x in range(first, first + 8):
+                    for k in range(depth):
+                        histogram[k, mask[y, x, k]] += 1
+        for x in range(in_words, nx):
             for k in range(depth):
                 histogram[k, mask[y, x, k]] += 1
     return histogram
@@ -99,78 +253,17 @@ def count_planes(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     Parameters
     ----------
     mask
-        Packed mask of shape ``(ny, nx, n_bytes)``.
+        Packed mask of shape ``(ny, nx, n_bytes)``, contiguous.
 
     Returns
     -------
     counts
         ``(n_bytes, 8)`` number of pixels with bit ``[byte, bit]`` set.
     """
-    histogram = _byte_histogram(mask)
+    histogram = _byte_histogram(mask, _as_words(mask))
     values = np.arange(256)
     is_set = (values[:, np.newaxis] >> np.arange(_EIGHT)) & 1
     return histogram @ is_set  # type: ignore[no-any-return]
-
-
-@numba.njit(cache=True, nogil=True)
-def _bin_signal_to_noise(
-    image: np.ndarray, bad: np.ndarray, noise: np.ndarray, factor: int
-) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
-    ny, nx = image.shape
-    my, mx = (ny + factor - 1) // factor, (nx + factor - 1) // factor
-    cells_y, cells_x = noise.shape
-    signal = np.zeros((my, mx), dtype=np.float32)
-    masked = np.ones((my, mx), dtype=np.uint8)
-    for j in range(my):
-        y1 = min((j + 1) * factor, ny)
-        cy = min(j * factor * cells_y // ny, cells_y - 1)
-        for i in range(mx):
-            x1 = min((i + 1) * factor, nx)
-            total, count = 0.0, 0
-            for y in range(j * factor, y1):
-                for x in range(i * factor, x1):
-                    if bad[y, x] & UNUSABLE == 0:
-                        total += image[y, x]
-                        count += 1
-            if 2 * count >= factor * factor:
-                cx = min(i * factor * cells_x // nx, cells_x - 1)
-                signal[j, i] = total / (noise[cy, cx] * np.sqrt(count))
-                masked[j, i] = 0
-    return signal, masked
-
-
-def bin_signal_to_noise(
-    image: npt.NDArray[np.float32],
-    *,
-    bad: npt.NDArray[np.uint8],
-    noise: npt.NDArray[np.float64],
-    factor: int,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Sum blocks of pixels and express them in units of the sky noise.
-
-    Parameters
-    ----------
-    image
-        Background-subtracted pixels of shape ``(ny, nx)``.
-    bad
-        ``(ny, nx)`` array that `find_bad_pixels` made; unusable pixels are
-        left out.
-    noise
-        ``(cells_y, cells_x)`` sky noise of a pixel, on a regular grid that
-        covers the image, in the unit of ``image``.
-    factor
-        Side of a block in pixels.
-
-    Returns
-    -------
-    signal
-        ``(ceil(ny / factor), ceil(nx / factor))`` sums over the noise of the
-        same number of pixels.
-    masked
-        Array of the same shape, 1 where fewer than half of the block's
-        pixels are usable.
-    """
-    return _bin_signal_to_noise(image, bad, noise, factor)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -221,10 +314,12 @@ def _set_plane(
     mask: np.ndarray, flags: np.ndarray, factor: int, byte: int, bit: int
 ) -> None:  # pragma: no cover
     ny, nx, _ = mask.shape
-    for y in range(ny):
-        for x in range(nx):
-            if flags[y // factor, x // factor] != 0:
-                mask[y, x, byte] |= np.uint8(bit)
+    for j in range(flags.shape[0]):
+        for i in range(flags.shape[1]):
+            if flags[j, i] != 0:
+                for y in range(j * factor, min((j + 1) * factor, ny)):
+                    for x in range(i * factor, min((i + 1) * factor, nx)):
+                        mask[y, x, byte] |= np.uint8(bit)
 
 
 def set_plane(

@@ -163,12 +163,27 @@ def measure_shapes(
 
 
 @numba.njit(cache=True, nogil=True)
-def _window(centre: float, half: int, size: int) -> tuple[int, int]:  # pragma: no cover
-    middle = int(np.floor(centre + 0.5))
-    return max(middle - half, 0), min(middle + half + 1, size)
+def _rows_of_ellipse(cy: float, wyy: float, ny: int) -> tuple[int, int]:  # pragma: no cover
+    """First row and one past the last that the weight's ellipse meets."""
+    reach = min(_WINDOW_SIGMAS * np.sqrt(wyy), _MAX_WINDOW)
+    return max(int(np.ceil(cy - reach)), 0), min(int(np.floor(cy + reach)) + 1, ny)
 
 
 @numba.njit(cache=True, nogil=True)
+def _row_of_ellipse(
+    dy: float, cx: float, axx: float, axy: float, ayy: float, nx: int
+) -> tuple[int, int]:  # pragma: no cover
+    """First column and one past the last of a row within the ellipse."""
+    slope = axy / axx
+    rest = _WINDOW_SIGMAS * _WINDOW_SIGMAS - (ayy - axy * slope) * dy * dy
+    if rest <= 0.0:
+        return 0, 0
+    reach = min(np.sqrt(rest / axx), _MAX_WINDOW)
+    middle = cx - slope * dy
+    return max(int(np.ceil(middle - reach)), 0), min(int(np.floor(middle + reach)) + 1, nx)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _weighted_sums(
     image: np.ndarray,
     bad: np.ndarray,
@@ -179,31 +194,40 @@ def _weighted_sums(
     wxy: float,
     sums: np.ndarray,
 ) -> None:  # pragma: no cover
-    """Sum w I (1, dx, dy, dx^2, dy^2, dx dy) and w^2 into ``sums``."""
+    """Sum w I (1, dx, dy, dx^2, dy^2, dx dy) into ``sums``.
+
+    Along a row the Gaussian weight follows from the one before by two
+    multiplications, without an exponential function.
+    """
     sums[:] = 0.0
     determinant = wxx * wyy - wxy * wxy
     axx, ayy, axy = wyy / determinant, wxx / determinant, -wxy / determinant
-    half_x = min(int(np.ceil(_WINDOW_SIGMAS * np.sqrt(wxx))), _MAX_WINDOW)
-    half_y = min(int(np.ceil(_WINDOW_SIGMAS * np.sqrt(wyy))), _MAX_WINDOW)
-    x0, x1 = _window(cx, half_x, image.shape[1])
-    y0, y1 = _window(cy, half_y, image.shape[0])
-    limit = _WINDOW_SIGMAS * _WINDOW_SIGMAS
+    bend = np.exp(-axx)
+    y0, y1 = _rows_of_ellipse(cy, wyy, image.shape[0])
     for j in range(y0, y1):
         dy = j - cy
+        x0, x1 = _row_of_ellipse(dy, cx, axx, axy, ayy, image.shape[1])
+        if x1 <= x0:
+            continue
+        dx = x0 - cx
+        weight = np.exp(-0.5 * (axx * dx * dx + ayy * dy * dy + 2.0 * axy * dx * dy))
+        ratio = np.exp(-0.5 * axx * (2.0 * dx + 1.0) - axy * dy)
+        s0, s1, s2 = 0.0, 0.0, 0.0
         for i in range(x0, x1):
-            dx = i - cx
-            distance = axx * dx * dx + ayy * dy * dy + 2.0 * axy * dx * dy
-            if distance > limit or bad[j, i] & UNUSABLE != 0:
-                continue
-            weight = np.exp(-0.5 * distance)
-            value = weight * image[j, i]
-            sums[0] += value
-            sums[1] += value * dx
-            sums[2] += value * dy
-            sums[3] += value * dx * dx
-            sums[4] += value * dy * dy
-            sums[5] += value * dx * dy
-            sums[6] += weight * weight
+            if bad[j, i] & UNUSABLE == 0:
+                value = weight * image[j, i]
+                s0 += value
+                s1 += value * dx
+                s2 += value * dx * dx
+            weight *= ratio
+            ratio *= bend
+            dx += 1.0
+        sums[0] += s0
+        sums[1] += s1
+        sums[2] += s0 * dy
+        sums[3] += s2
+        sums[4] += s0 * dy * dy
+        sums[5] += s1 * dy
 
 
 @numba.njit(cache=True, nogil=True)
@@ -211,25 +235,10 @@ def _errors(
     variance: np.ndarray, bad: np.ndarray, cx: float, cy: float, wxx: float, wyy: float, wxy: float
 ) -> tuple[float, float, float]:  # pragma: no cover
     """Variance of the sums of w I, w I dx and w I dy."""
-    determinant = wxx * wyy - wxy * wxy
-    axx, ayy, axy = wyy / determinant, wxx / determinant, -wxy / determinant
-    half_x = min(int(np.ceil(_WINDOW_SIGMAS * np.sqrt(wxx))), _MAX_WINDOW)
-    half_y = min(int(np.ceil(_WINDOW_SIGMAS * np.sqrt(wyy))), _MAX_WINDOW)
-    x0, x1 = _window(cx, half_x, variance.shape[1])
-    y0, y1 = _window(cy, half_y, variance.shape[0])
-    flux, along_x, along_y = 0.0, 0.0, 0.0
-    for j in range(y0, y1):
-        dy = j - cy
-        for i in range(x0, x1):
-            dx = i - cx
-            distance = axx * dx * dx + ayy * dy * dy + 2.0 * axy * dx * dy
-            if distance > _WINDOW_SIGMAS * _WINDOW_SIGMAS or bad[j, i] & UNUSABLE != 0:
-                continue
-            term = np.exp(-distance) * variance[j, i]
-            flux += term
-            along_x += term * dx * dx
-            along_y += term * dy * dy
-    return flux, along_x, along_y
+    sums = np.empty(6)
+    # The square of a Gaussian is a Gaussian of half its moments.
+    _weighted_sums(variance, bad, cx, cy, 0.5 * wxx, 0.5 * wyy, 0.5 * wxy, sums)
+    return sums[0], sums[3], sums[4]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -259,7 +268,7 @@ def _adaptive_moments(
     image: np.ndarray, variance: np.ndarray, bad: np.ndarray, x: np.ndarray, y: np.ndarray, start: float
 ) -> np.ndarray:  # pragma: no cover
     table = np.full((x.size, 11), np.nan)
-    sums = np.zeros(7)
+    sums = np.zeros(6)
     largest = (_MAX_WINDOW / _WINDOW_SIGMAS) ** 2
     for n in range(x.size):
         cx, cy = x[n], y[n]

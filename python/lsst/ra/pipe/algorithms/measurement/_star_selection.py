@@ -7,7 +7,13 @@
 
 from __future__ import annotations
 
-__all__ = ("StarSelection", "isolated_sources", "select_psf_stars", "sharp_sources")
+__all__ = (
+    "StarSelection",
+    "isolated_sources",
+    "locus_centre",
+    "select_psf_stars",
+    "sharp_sources",
+)
 
 import dataclasses
 
@@ -138,7 +144,7 @@ def select_psf_stars(
     if np.count_nonzero(candidate) < 3:
         return none
     log_radius = np.log(np.where(radius > 0, radius, np.nan))
-    locus = _mode(log_radius[candidate])
+    locus = locus_centre(log_radius[candidate])
     member = candidate & (np.abs(log_radius - locus) < _LOCUS_HALF_WIDTH)
     expected = np.full(n_sources, locus)
     for _ in range(4):
@@ -201,8 +207,19 @@ def sharp_sources(
     return (excess > _SHARP_SIGNIFICANCE * noise) & (signal_to_noise > _SHARP_SIGNIFICANCE)
 
 
-def _mode(values: npt.NDArray[np.float64]) -> float:
-    """Centre of the shortest interval that holds a fraction of the values."""
+def locus_centre(values: npt.NDArray[np.float64]) -> float:
+    """Find where values crowd, whatever else there is.
+
+    Parameters
+    ----------
+    values
+        ``(n,)`` finite values, at least one.
+
+    Returns
+    -------
+    centre
+        Median of the shortest interval that holds three tenths of them.
+    """
     ordered = np.sort(values)
     count = min(max(3, int(np.ceil(_LOCUS_FRACTION * ordered.size))), ordered.size)
     widths = ordered[count - 1 :] - ordered[: ordered.size - count + 1]

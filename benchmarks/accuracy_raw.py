@@ -57,7 +57,7 @@ from lsst.ra.pipe.simulation import (
 from lsst.ra.pipe.tasks import CalibrateImageTask, FirstLookIsrTask
 from rich.console import Console
 
-_REFUSALS: tuple[type[Exception], ...] = (AlgorithmError, NoWorkFound)
+_REFUSALS: tuple[type[BaseException], ...] = (AlgorithmError, NoWorkFound)
 _FACTOR = 2.0
 _LIT = 0.99
 _COMMON: Mapping[str, Any] = {
@@ -207,7 +207,7 @@ def find_usable(config: SimulationConfig, image: MaskedImage) -> npt.NDArray[np.
     return usable
 
 
-def refusal(name: str, error: Exception) -> Score:
+def refusal(name: str, error: BaseException) -> Score:
     """Return the score of an image that the task refused."""
     row = Row("said why", 1.0, 1.0, "said_why", limit=1.0, at_least=True, digits=0)
     empty = astropy.table.Table()
@@ -245,7 +245,7 @@ def partial_result(name: str, metrics: Mapping[str, Any]) -> Score:
     return Score(name, rows, empty, empty, statuses)
 
 
-def refused_in_vain(name: str, error: Exception) -> Score:
+def refused_in_vain(name: str, error: BaseException) -> Score:
     """Return the score of an image that should have been measured."""
     row = Row("measured", 1.0, 0.0, "measured", limit=1.0, at_least=True, digits=0)
     empty = astropy.table.Table()

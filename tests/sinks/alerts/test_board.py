@@ -47,16 +47,22 @@ def judge(board: AlertBoard, exposure: ExposureMetrics, rules: AlertRules = RULE
 
 def test_board_remembers_over_processes(queue: JobQueue) -> None:
     """History and open alerts are the server's; each call may be another's."""
-    assert judge(AlertBoard(queue), make_exposure(1, **{FWHM: 0.5})) == []
-    assert judge(AlertBoard(queue), make_exposure(2, **{FWHM: 0.6})) == []
-    assert judge(AlertBoard(queue), make_exposure(3, **{FWHM: 1.2})) == ["rule-0 open", "rule-1 open"]
+    assert judge(AlertBoard(queue), make_exposure(1, psf_fwhm_arcsec_median=0.5)) == []
+    assert judge(AlertBoard(queue), make_exposure(2, psf_fwhm_arcsec_median=0.6)) == []
+    assert judge(AlertBoard(queue), make_exposure(3, psf_fwhm_arcsec_median=1.2)) == [
+        "rule-0 open",
+        "rule-1 open",
+    ]
     status = AlertBoard(queue).read()
     assert [(alert.rule, alert.severity) for alert in status.standing] == [
         ("rule-1", Severity.CRITICAL),
         ("rule-0", Severity.INFO),
     ]
     assert status.n_unsent == 0
-    assert judge(AlertBoard(queue), make_exposure(4, **{FWHM: 0.5})) == ["rule-0 closed", "rule-1 closed"]
+    assert judge(AlertBoard(queue), make_exposure(4, psf_fwhm_arcsec_median=0.5)) == [
+        "rule-0 closed",
+        "rule-1 closed",
+    ]
     assert AlertBoard(queue).read().standing == ()
     assert [alert.state for alert in AlertBoard(queue).read_told(n=3)] == [
         AlertState.CLOSED,
@@ -68,7 +74,7 @@ def test_board_remembers_over_processes(queue: JobQueue) -> None:
 def test_exposure_that_is_judged_again_is_told_once(queue: JobQueue) -> None:
     """As after a crash between the telling and the acknowledgement."""
     board = AlertBoard(queue, sends=True)
-    exposure = make_exposure(1, **{FWHM: 1.2})
+    exposure = make_exposure(1, psf_fwhm_arcsec_median=1.2)
     assert judge(board, exposure) == ["rule-0 open"]
     assert judge(board, exposure) == []
     assert len(board.read_told()) == len(board.read_unsent()) == 1
@@ -81,7 +87,7 @@ def test_workers_at_the_same_time_tell_an_alert_once(server: QueueServer, queue:
     def work(seq_num: int) -> list[str]:
         client = connect(server.url)
         board = AlertBoard(JobQueue(client, queue.settings))
-        told = judge(board, make_exposure(seq_num, **{FWHM: 1.2}))
+        told = judge(board, make_exposure(seq_num, psf_fwhm_arcsec_median=1.2))
         client.close()
         return told
 
@@ -98,11 +104,11 @@ def test_decision_is_made_again_when_the_board_changed_meanwhile(queue: JobQueue
 
     def decide(context: AlertContext) -> Evaluation:
         if not seen:
-            judge(AlertBoard(queue), make_exposure(1, **{FWHM: 2.0}))
+            judge(AlertBoard(queue), make_exposure(1, psf_fwhm_arcsec_median=2.0))
         seen.append(len(context.history))
         return Evaluation((), context.standing)
 
-    board.exchange(make_exposure(2, **{FWHM: 2.0}).record([FWHM]), decide)
+    board.exchange(make_exposure(2, psf_fwhm_arcsec_median=2.0).record([FWHM]), decide)
     assert seen == [0, 1]
     assert [alert.since for alert in board.read().standing] == [DAY_OBS * 100_000 + 1]
 
@@ -111,8 +117,10 @@ def test_instruments_do_not_mix(queue: JobQueue) -> None:
     """Each has its own history and alerts; all are read."""
     board = AlertBoard(queue)
     for instrument in ("LSSTCam", "LATISS"):
-        assert judge(board, make_exposure(1, instrument=instrument, **{FWHM: 2.0})) == ["rule-0 open"]
-    judge(board, make_exposure(2, instrument="LATISS", **{FWHM: 0.5}))
+        assert judge(board, make_exposure(1, instrument=instrument, psf_fwhm_arcsec_median=2.0)) == [
+            "rule-0 open"
+        ]
+    judge(board, make_exposure(2, instrument="LATISS", psf_fwhm_arcsec_median=0.5))
     assert [alert.instrument for alert in board.read().standing] == ["LSSTCam"]
 
 
@@ -121,7 +129,7 @@ def test_history_is_bounded(queue: JobQueue) -> None:
     board = AlertBoard(queue)
     for seq_num in (*range(100, 400), *range(1, 50)):
         board.exchange(
-            make_exposure(seq_num, **{FWHM: 1.0}).record([FWHM]),
+            make_exposure(seq_num, psf_fwhm_arcsec_median=1.0).record([FWHM]),
             lambda context: Evaluation((), context.standing),
         )
     seen: list[int] = []
@@ -162,7 +170,7 @@ def test_restart_of_the_server_loses_nothing(tmp_path: pathlib.Path) -> None:
     with QueueServer(tmp_path) as server:
         client = connect(server.url)
         board = AlertBoard(JobQueue(client, QueueSettings()), sends=True)
-        judge(board, make_exposure(1, **{FWHM: 2.0}))
+        judge(board, make_exposure(1, psf_fwhm_arcsec_median=2.0))
         before = board.read()
         server.crash()
         assert board.read() == before
@@ -177,7 +185,7 @@ def test_server_that_does_not_answer_is_an_error(tmp_path: pathlib.Path) -> None
         board = AlertBoard(JobQueue(client, QueueSettings()))
         server.kill()
         with pytest.raises(redis.ConnectionError):
-            judge(board, make_exposure(1, **{FWHM: 2.0}))
+            judge(board, make_exposure(1, psf_fwhm_arcsec_median=2.0))
         client.close()
 
 

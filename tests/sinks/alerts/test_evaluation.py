@@ -28,7 +28,10 @@ def told(rules: AlertRules, *exposures: ExposureMetrics) -> list[tuple[int, str]
 
 def levels(*values: float, **others: Any) -> list[ExposureMetrics]:
     """Exposures 1, 2, ... with FWHMs."""
-    return [make_exposure(index, **{FWHM: value}, **others) for index, value in enumerate(values, start=1)]
+    return [
+        make_exposure(index, psf_fwhm_arcsec_median=value, **others)
+        for index, value in enumerate(values, start=1)
+    ]
 
 
 def test_alert_opens_once_and_closes_by_the_hysteresis() -> None:
@@ -77,8 +80,8 @@ def test_judging_again_tells_nothing_new() -> None:
         f"level: {{metric: {FWHM}, above: 1.0}}, repeat: true",
         "level: {metric: n_detectors_missing, above: 0}",
     )
-    first = make_exposure(1, **{FWHM: 1.1}, n_detectors_missing=3)
-    late = make_exposure(1, **{FWHM: 1.1}, n_detectors_missing=0)
+    first = make_exposure(1, psf_fwhm_arcsec_median=1.1, n_detectors_missing=3)
+    late = make_exposure(1, psf_fwhm_arcsec_median=1.1, n_detectors_missing=0)
     alerts = watch(rules, [first, first, late, late])
     assert [(alert.rule, alert.state.value) for alert in alerts] == [
         ("rule-0", "open"),
@@ -91,9 +94,9 @@ def test_older_exposure_neither_opens_nor_closes() -> None:
     """Newest first: alerts are about now."""
     rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
     good, bad, later = (
-        make_exposure(2, **{FWHM: 0.7}),
-        make_exposure(1, **{FWHM: 1.7}),
-        make_exposure(3, **{FWHM: 2.0}),
+        make_exposure(2, psf_fwhm_arcsec_median=0.7),
+        make_exposure(1, psf_fwhm_arcsec_median=1.7),
+        make_exposure(3, psf_fwhm_arcsec_median=2.0),
     )
     assert told(rules, good, bad, later, good) == [(3, "open")]
 
@@ -101,8 +104,8 @@ def test_older_exposure_neither_opens_nor_closes() -> None:
 def test_new_day_begins_without_alerts() -> None:
     """One that is still met is opened anew; one of which nothing is known ends."""
     rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}", "level: {metric: airmass, above: 2}")
-    night = make_exposure(900, **{FWHM: 1.5}, airmass=2.5)
-    evening = make_exposure(1, day_obs=DAY_OBS + 1, **{FWHM: 1.5})
+    night = make_exposure(900, psf_fwhm_arcsec_median=1.5, airmass=2.5)
+    evening = make_exposure(1, day_obs=DAY_OBS + 1, psf_fwhm_arcsec_median=1.5)
     assert told(rules, night, evening) == [(900, "open"), (900, "open"), (1, "open"), (1, "closed")]
 
 
@@ -121,7 +124,7 @@ def test_rule_is_for_exposures_as_it_says() -> None:
     ]
     fwhms = (2.0, 2.0, 0.5, 0.5, 0.5)
     exposures = [
-        make_exposure(seq, physical_filter=name, observation_type=kind, **{FWHM: fwhm})
+        make_exposure(seq, physical_filter=name, observation_type=kind, psf_fwhm_arcsec_median=fwhm)
         for seq, ((name, kind), fwhm) in enumerate(zip(facts, fwhms, strict=True))
     ]
     assert told(rules, *exposures) == [(1, "open"), (4, "closed")]
@@ -138,9 +141,12 @@ def test_change_is_from_the_median_of_the_last_exposures() -> None:
 def test_too_few_earlier_exposures_are_no_reference() -> None:
     """No alert before there are enough of the same filter."""
     rules = make_rules(f"change: {{metric: {FWHM}, above: 0.25, at_least: 2}}")
-    exposures = [make_exposure(1, physical_filter="g_6", **{FWHM: 0.5})]
-    exposures += [make_exposure(seq, **{FWHM: 0.5}) for seq in (2, 3)]
-    exposures += [make_exposure(4, physical_filter="g_6", **{FWHM: 2.0}), make_exposure(5, **{FWHM: 2.0})]
+    exposures = [make_exposure(1, physical_filter="g_6", psf_fwhm_arcsec_median=0.5)]
+    exposures += [make_exposure(seq, psf_fwhm_arcsec_median=0.5) for seq in (2, 3)]
+    exposures += [
+        make_exposure(4, physical_filter="g_6", psf_fwhm_arcsec_median=2.0),
+        make_exposure(5, psf_fwhm_arcsec_median=2.0),
+    ]
     assert told(rules, *exposures) == [(5, "open")]
 
 
@@ -165,9 +171,9 @@ def test_change_compares_with_exposures_that_the_rule_is_for() -> None:
         f"when: {{observation_type: science}}, change: {{metric: {FWHM}, above: 0.2, at_least: 1}}"
     )
     exposures = [
-        make_exposure(1, observation_type="acq", **{FWHM: 0.5}),
-        make_exposure(2, **{FWHM: 1.0}),
-        make_exposure(3, **{FWHM: 1.1}),
+        make_exposure(1, observation_type="acq", psf_fwhm_arcsec_median=0.5),
+        make_exposure(2, psf_fwhm_arcsec_median=1.0),
+        make_exposure(3, psf_fwhm_arcsec_median=1.1),
     ]
     assert told(rules, *exposures) == []
 
@@ -236,7 +242,7 @@ def test_statistic_that_the_summary_lacks_is_taken_of_the_detectors() -> None:
 def test_alert_of_a_rule_that_is_gone_ends() -> None:
     """Rules were changed, and the service started again."""
     before = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
-    exposure = make_exposure(1, **{FWHM: 2.0})
+    exposure = make_exposure(1, psf_fwhm_arcsec_median=2.0)
     opened = evaluate(before, exposure, AlertContext())
     again = evaluate(AlertRules(), exposure, AlertContext(standing=opened.standing, latest=exposure.exposure))
     assert [alert.state.value for alert in again.told] == ["closed"]

@@ -46,7 +46,7 @@ def consume(cluster: KafkaCluster, topic: str, n: int) -> list[tuple[bytes, Aler
     try:
         partitions = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic].partitions
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        found = []
+        found: list[tuple[bytes, Alert]] = []
         end = time.monotonic() + TIMEOUT
         while len(found) < n and time.monotonic() < end:
             message = consumer.poll(1.0)

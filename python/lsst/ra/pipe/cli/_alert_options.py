@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("AlertJudge", "alert_options", "alert_table", "make_alert_judge", "with_alerts")
+__all__ = ("AlertJudge", "alert_flags", "alert_options", "alert_table", "make_alert_judge", "with_alerts")
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,19 @@ def with_alerts(settings: ServiceSettings, alerts: Iterable[str], *, no_alerts: 
         if (file := files.get(name, default_alert_rules(name))) != "":
             load_alert_rules(file)
     return settings.model_copy(update={"alerts": files, "observers": (*observers, _OBSERVER)})
+
+
+def alert_flags(settings: ServiceSettings) -> list[str]:
+    """Return the options with which a command does as settings say.
+
+    Parameters
+    ----------
+    settings
+        Settings of the service, from `with_alerts` if it alerts observers.
+    """
+    if _OBSERVER not in settings.observers:
+        return ["--no-alerts"]
+    return [part for name, file in settings.alerts.items() for part in ("--alerts", f"{name}={file}")]
 
 
 class AlertJudge:

@@ -23,6 +23,7 @@ from lsst.ra.pipe.execution import (
 )
 from lsst.ra.pipe.repository import open_repository
 
+from ._alert_options import alert_options, make_alert_judge
 from ._consdb_options import ConsDbRecorder, choose_consdb, consdb_options
 from ._errors import expected_errors
 from ._identifiers import detector_option, exposure_option
@@ -50,6 +51,7 @@ from ._progress import console, progress_bar
 )
 @click.option("--config", "-c", "config", multiple=True, metavar="LABEL:FIELD=VALUE", help="Config override.")
 @consdb_options
+@alert_options
 @expected_errors
 def run(
     *,
@@ -64,12 +66,15 @@ def run(
     config: tuple[str, ...],
     consdb: str | None,
     no_consdb: bool,
+    alerts: tuple[str, ...],
+    no_alerts: bool,
 ) -> None:
     """Run a pipeline on detectors of exposures, over warm worker processes.
 
     What has run before, with the same configuration, is not run again.  The
-    metrics go to ConsDB as well.  Exits with 1 when any quantum failed or could
-    not be written there; the others are done all the same.
+    metrics go to ConsDB as well, and exposures are judged by alert rules.
+    Exits with 1 when any quantum failed or could not be written to ConsDB; the
+    others are done all the same.
     """
     inputs = inputs or (f"{instrument}/defaults",)
     if detectors is None:
@@ -86,8 +91,11 @@ def run(
     )
     url = choose_consdb(consdb, repository, no_consdb=no_consdb)
     recorders = [ConsDbRecorder(url, repository, inputs)] if url is not None else []
-    reports = run_with_progress(request, processes=processes, observers=recorders)
+    judges = make_alert_judge(request, alerts, no_alerts=no_alerts)
+    reports = run_with_progress(request, processes=processes, observers=[*recorders, *judges])
     print_reports(reports)
+    for judge in judges:
+        judge.finish()
     failed = sum(report.failed for report in reports)
     problems = [f"{failed} of {len(reports)} images failed."] if failed else []
     problems += [problem for recorder in recorders for problem in recorder.finish()]

@@ -30,7 +30,9 @@ from lsst.ra.pipe.execution.queue import (
     WorkerStatus,
     read_status,
 )
+from lsst.ra.pipe.sinks.alerts import AlertBoard
 
+from ._alert_options import alert_table
 from ._errors import expected_errors
 from ._progress import console
 from ._queue_options import format_time, look_into_queue, queue_options, show_text, without_password
@@ -63,12 +65,14 @@ def status(
     """Show the live service: queue, workers, exposures, latencies, failures."""
     queue = look_into_queue(redis_url, prefix)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(read_status(queue, n_exposures=n_exposures))))
+        facts = dataclasses.asdict(read_status(queue, n_exposures=n_exposures))
+        board = AlertBoard(queue).read()
+        alerts = [alert.model_dump(mode="json") for alert in board.standing]
+        click.echo(json.dumps(facts | {"alerts": alerts, "alerts_unsent": board.n_unsent}))
     elif live if live is not None else sys.stdout.isatty():
         _watch(queue, without_password(redis_url), interval=interval, n_exposures=n_exposures)
     else:
-        shown = read_status(queue, n_exposures=n_exposures)
-        console.print(_render(shown, without_password(redis_url)))
+        console.print(_look(queue, without_password(redis_url), n_exposures=n_exposures))
 
 
 def _watch(queue: JobQueue, url: str, *, interval: float, n_exposures: int) -> None:
@@ -77,7 +81,7 @@ def _watch(queue: JobQueue, url: str, *, interval: float, n_exposures: int) -> N
         try:
             while True:
                 try:
-                    shown = _render(read_status(queue, n_exposures=n_exposures), url)
+                    shown = _look(queue, url, n_exposures=n_exposures)
                 except redis.RedisError as err:
                     shown = Text(f"{format_time(time.time())}: {url} does not answer: {err}")
                 display.update(shown, refresh=True)
@@ -86,9 +90,13 @@ def _watch(queue: JobQueue, url: str, *, interval: float, n_exposures: int) -> N
             return
 
 
-def _render(shown: QueueStatus, url: str) -> RenderableType:
+def _look(queue: JobQueue, url: str, *, n_exposures: int) -> RenderableType:
     """Put the tables together, without those that would be empty."""
+    shown = read_status(queue, n_exposures=n_exposures)
+    board = AlertBoard(queue).read()
     parts: list[RenderableType] = [_headline(shown, url)]
+    if board.standing:
+        parts.append(alert_table("Open alerts", board.standing))
     if shown.shards:
         parts.append(_shard_table(shown.shards))
     if shown.workers:
@@ -98,6 +106,8 @@ def _render(shown: QueueStatus, url: str) -> RenderableType:
     if shown.latencies:
         parts.append(latency_table(shown.latencies))
     parts += [Text(line) for line in _footnotes(shown)]
+    if board.n_unsent:
+        parts.append(Text(f"{board.n_unsent} alerts wait for Kafka brokers that have not confirmed them."))
     return Group(*parts)
 
 

@@ -21,6 +21,7 @@ from lsst.ra.pipe.execution.queue import JobQueue, connect, read_status
 from lsst.ra.pipe.execution.service import ProcessGroup, ServiceSettings, start_embedded_server
 from lsst.ra.pipe.repository import open_repository
 
+from ._alert_options import alert_flags, alert_options, with_alerts
 from ._consdb_options import choose_consdb, consdb_options, with_consdb
 from ._errors import expected_errors
 from ._progress import console
@@ -85,7 +86,7 @@ class LiveService:
         self._commands.set_environment(RAPID_REDIS_URL=self.redis_url)
         if (url := self._settings.consdb_url) is not None:
             self._commands.set_environment(RAPID_CONSDB_URL=url)
-        sinks = () if url is not None else ("--no-consdb",)
+        sinks = (*(() if url is not None else ("--no-consdb",)), *alert_flags(self._settings))
         for index in range(self._n_workers):
             position = ("--index", str(index), "--workers", str(self._n_workers))
             self._start(f"worker {index}", "work", *position, *sinks)
@@ -150,6 +151,7 @@ class LiveService:
     help="Directory for the queue, and for calibrations in memory-mapped form.",
 )
 @consdb_options
+@alert_options
 @expected_errors
 def up(
     *,
@@ -162,6 +164,8 @@ def up(
     state: pathlib.Path,
     consdb: str | None,
     no_consdb: bool,
+    alerts: tuple[str, ...],
+    no_alerts: bool,
 ) -> None:
     """Run the whole live service on this machine, until SIGTERM or Ctrl-C.
 
@@ -174,6 +178,7 @@ def up(
         repository=repository, redis_url=redis_url, instruments=instruments, dispatch=dispatch
     )
     settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
+    settings = with_alerts(settings, alerts, no_alerts=no_alerts)
     open_repository(repository).close()
     settings.load_dispatch()
     service = LiveService(settings, sources=sources, n_workers=workers, state=state, redis_url=redis_url)

@@ -12,6 +12,7 @@ import click
 from lsst.ra.pipe.execution.queue import WorkerShards
 from lsst.ra.pipe.execution.service import ServiceSettings, Worker
 
+from ._alert_options import alert_options, with_alerts
 from ._consdb_options import choose_consdb, consdb_options, with_consdb
 from ._errors import expected_errors
 from ._service_options import log_as_service, make_settings, open_queue, service_options, stop_by_signals
@@ -24,6 +25,7 @@ from ._service_options import log_as_service, make_settings, open_queue, service
 @click.option("--ingest", "ingests", is_flag=True, help="Ingest files, too: ingest and process in one hop.")
 @click.option("--memory-limit", type=click.IntRange(min=1), metavar="BYTES", help="Memory for execution.")
 @consdb_options
+@alert_options
 @expected_errors
 def work(
     *,
@@ -37,6 +39,8 @@ def work(
     memory_limit: int | None,
     consdb: str | None,
     no_consdb: bool,
+    alerts: tuple[str, ...],
+    no_alerts: bool,
 ) -> None:
     """Process images from the queue, one at a time, until SIGTERM.
 
@@ -51,6 +55,7 @@ def work(
         memory_limit_bytes=memory_limit,
     )
     settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
+    settings = with_alerts(settings, alerts, no_alerts=no_alerts)
     if index >= workers:
         raise click.BadParameter(f"expected 0 to {workers - 1}, got {index}", param_hint="--index")
     run_worker(settings, WorkerShards.for_images(index, workers, settings.queue.n_shards, ingests=ingests))

@@ -188,6 +188,12 @@ def test_headers_of_an_earlier_file_are_carried_along(tmp_path: pathlib.Path) ->
     assert astropy.io.fits.getheader(ours, "MASK")["FOREIGN"] == "kept in MASK"
 
 
+def test_image_alone_is_written_the_same_way(tmp_path: pathlib.Path) -> None:
+    """Binned images and background meshes."""
+    ours, theirs = write_both(make_image().image, tmp_path)
+    assert split_file(ours) == split_file(theirs)
+
+
 def test_an_existing_file_is_not_overwritten(tmp_path: pathlib.Path) -> None:
     """Nothing is lost by a wrong path."""
     path = tmp_path / "image.fits"

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 __all__ = ("write_fits",)
 
-import dataclasses
 import functools
-import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import astropy.io.fits
@@ -27,8 +25,8 @@ from lsst.images.fits import (
     FitsOutputArchive,
     suppress_fits_card_warnings,
 )
-from lsst.images.fits._output_archive import _HDUBytes, _set_creation_date
 from lsst.images.serialization import (
+    ArchiveTree,
     ArrayReferenceModel,
     ButlerInfo,
     NumberType,
@@ -37,13 +35,17 @@ from lsst.images.serialization import (
     no_header_updates,
 )
 
-from ..algorithms.compression import compress_rice, iter_big_endian, pack_planes
-
-_BLOCK = 2880
-"""Bytes of which FITS counts whole multiples."""
-
-_CARD = 80
-"""Characters of a card of a header."""
+from ..algorithms.compression import pack_planes
+from ._fits_hdu import (
+    append,
+    compress_rows,
+    creation_date,
+    encode,
+    encode_index,
+    encode_json,
+    text_of,
+    write_all,
+)
 
 _AS_IT_IS = "not compressed"
 """Name in the archive's options."""
@@ -108,11 +110,12 @@ class _Archive(FitsOutputArchive):
     ) -> None:
         super().__init__(astropy.io.fits.HDUList(), {**compression_options, _AS_IT_IS: None}, opaque_metadata)
         self._to_compress: set[int] = set()
+        self._documents: list[bytes] = []
 
     def start(self, update_header: Callable[[astropy.io.fits.Header], None]) -> None:
         """Complete the primary header."""
         update_header(self._primary_hdu.header)
-        _set_creation_date(self._primary_hdu.header)
+        _set_date(self._primary_hdu.header)
 
     def serialize_direct[T: pydantic.BaseModel | None](
         self, name: str, serializer: Callable[[OutputArchive[Any]], T]
@@ -148,152 +151,31 @@ class _Archive(FitsOutputArchive):
             self._to_compress.add(len(self._hdu_list) - 1)
         return result
 
+    def add_tree(self, tree: ArchiveTree) -> None:
+        self._primary_hdu.header.set("DATAMODL", tree.schema_url, "Schema URL.")
+        self._documents = [tree.model_dump_json().encode(), *self._pointer_targets]
+
     def write(self, path: str) -> None:
         """Write all HDUs, the index last, and tell the primary header where
         to find it.
         """
         with open(path, "xb", buffering=0) as file:
             written = [
-                _append(file, _compress_rows(hdu) if number in self._to_compress else _encode(hdu))
+                append(file, compress_rows(hdu) if number in self._to_compress else encode(hdu))
                 for number, hdu in enumerate(self._hdu_list)
             ]
-            index = _append(file, _encode(self._make_index_table(written)))
+            written.append(append(file, encode_json(self._documents)))
+            index = append(file, encode_index(written))
             header = self._primary_hdu.header
-            header["INDXADDR"], header["INDXSIZE"] = index.bytes.header_address, index.bytes.size
-            header["JSONADDR"], header["JSONSIZE"] = written[-1].bytes.header_address, written[-1].bytes.size
+            header["INDXADDR"], header["INDXSIZE"] = index.address, index.end - index.address
+            header["JSONADDR"], header["JSONSIZE"] = written[-1].address, index.address - written[-1].address
             file.seek(0)
-            _write_all(file, _text(header))
+            write_all(file, text_of(header))
 
 
-@dataclasses.dataclass(frozen=True)
-class _EncodedHdu:
-    """An HDU as it goes into the file."""
-
-    header: Mapping[str, Any]
-    """What the index needs of the header, and perhaps more."""
-
-    text: bytes
-    """The whole header."""
-
-    data: Iterable[bytes | memoryview] = ()
-    """The data, without what fills the last block."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _WrittenHdu:
-    """Where an HDU is in the file, in the form that `FitsOutputArchive` asks
-    for to make its index.
-    """
-
-    header: Mapping[str, Any]
-    bytes: _HDUBytes
-
-    def fileinfo(self) -> dict[str, int]:
-        return {
-            "hdrLoc": self.bytes.header_address,
-            "datLoc": self.bytes.data_address,
-            "datSpan": self.bytes.data_size,
-        }
-
-
-def _append(file: io.FileIO, hdu: _EncodedHdu) -> _WrittenHdu:
-    """Write one HDU."""
-    address = file.tell()
-    _write_all(file, hdu.text)
-    data_address = file.tell()
-    for part in hdu.data:
-        _write_all(file, part)
-    _write_all(file, bytes((data_address - file.tell()) % _BLOCK))
-    return _WrittenHdu(hdu.header, _HDUBytes(address, data_address, file.tell() - data_address))
-
-
-def _write_all(file: io.FileIO, part: bytes | memoryview) -> None:
-    """Write, however many calls it takes."""
-    rest = memoryview(part)
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
-def _text(header: astropy.io.fits.Header) -> bytes:
-    """Return a header as it stands in a file."""
-    text: str = header.tostring()
-    return text.encode("ascii")
-
-
-def _encode(hdu: Any) -> _EncodedHdu:
-    """Take an HDU apart into what astropy would write."""
-    if isinstance(hdu, astropy.io.fits.PrimaryHDU):
-        return _EncodedHdu(hdu.header, _text(hdu.header))
-    # A compressed image is an image as well.
-    if isinstance(hdu, astropy.io.fits.ImageHDU) and not isinstance(hdu, astropy.io.fits.CompImageHDU):
-        data = hdu.data
-        if data.dtype in (np.dtype(np.float32), np.dtype(np.int32)):
-            return _EncodedHdu(hdu.header, _text(hdu.header), iter_big_endian(np.ascontiguousarray(data)))
-    buffer = io.BytesIO()
-    astropy.io.fits.HDUList([astropy.io.fits.PrimaryHDU(), hdu]).writeto(buffer)
-    buffer.seek(_BLOCK)
-    header = astropy.io.fits.Header.fromfile(buffer)
-    view, end = buffer.getbuffer(), buffer.tell()
-    return _EncodedHdu(header, bytes(view[_BLOCK:end]), [view[end:]])
-
-
-def _compress_rows(hdu: astropy.io.fits.ImageHDU) -> _EncodedHdu:
-    """Compress an image of integers by rows, as `astropy.io.fits.CompImageHDU`
-    does.
-    """
-    compressed, lengths = compress_rice(hdu.data)
-    table = np.zeros((len(lengths), 2), ">i4")
-    table[:, 0] = lengths
-    table[1:, 1] = np.cumsum(lengths[:-1])
-    ny, nx = hdu.data.shape
-    cards = [
-        _card("XTENSION", "BINTABLE", "binary table extension"),
-        _card("BITPIX", 8, "array data type"),
-        _card("NAXIS", 2, "number of array dimensions"),
-        _card("NAXIS1", 8, "width of table in bytes"),
-        _card("NAXIS2", ny, "number of rows in table"),
-        _card("PCOUNT", compressed.size, "number of group parameters"),
-        _card("GCOUNT", 1, "number of groups"),
-        _card("TFIELDS", 1, "number of fields in each row"),
-        _card("TTYPE1", "COMPRESSED_DATA"),
-        _card("TFORM1", f"1PB({lengths.max()})"),
-        _card("ZIMAGE", True, "extension contains compressed image"),
-        _card("ZTENSION", "IMAGE", "Image extension"),
-        _card("ZBITPIX", 32, "array data type"),
-        _card("ZNAXIS", 2, "number of array dimensions"),
-        _card("ZNAXIS1", nx),
-        _card("ZNAXIS2", ny),
-        _card("ZPCOUNT", 0, "number of parameters"),
-        _card("ZGCOUNT", 1, "number of groups"),
-        _card("ZTILE1", nx, "size of tiles to be compressed"),
-        _card("ZTILE2", 1, "size of tiles to be compressed"),
-        _card("ZCMPTYPE", "RICE_1", "compression algorithm"),
-        _card("ZNAME1", "BLOCKSIZE", "compression block size"),
-        _card("ZVAL1", 32, "pixels per block"),
-        _card("ZNAME2", "BYTEPIX", "bytes per pixel (1, 2, 4, or 8)"),
-        _card("ZVAL2", 4, "bytes per pixel (1, 2, 4, or 8)"),
-        _card("EXTNAME", hdu.name, "name of this binary table extension"),
-    ]
-    # What the image's header has after its structure and its name.
-    others = hdu.header.tostring(endcard=False, padding=False)[_CARD * (hdu.header.index("EXTNAME") + 1) :]
-    text = "".join(cards) + others + "END".ljust(_CARD)
-    version = hdu.header.get("EXTVER", 1)
-    header = {"XTENSION": "BINTABLE", "EXTNAME": hdu.name, "EXTVER": version, "ZIMAGE": True}
-    data = (table.tobytes(), memoryview(compressed))
-    return _EncodedHdu(header, text.ljust(-(-len(text) // _BLOCK) * _BLOCK).encode("ascii"), data)
-
-
-def _card(keyword: str, value: str | int, comment: str = "") -> str:
-    """Format a card of a header, in FITS' fixed format."""
-    if isinstance(value, str):
-        text = f"{_quote(value):20s}" if comment else _quote(value)
-    else:
-        text = f"{'T' if value is True else value:>20}"
-    return (f"{keyword:8s}= {text}" + (f" / {comment}" if comment else "")).ljust(_CARD)
-
-
-def _quote(value: str) -> str:
-    return f"'{value:8s}'"
+def _set_date(header: astropy.io.fits.Header) -> None:
+    """Note the time in a header."""
+    header.set("DATE", creation_date(), "UTC date this HDU was written.")
 
 
 def _serialize_mask(mask: Mask, archive: OutputArchive[Any]) -> MaskSerializationModel[Any]:

@@ -19,17 +19,6 @@ __all__ = (
     "text_of",
     "write_all",
 )
-    "EncodedHdu",
-    "WrittenHdu",
-    "append",
-    "compress_rows",
-    "creation_date",
-    "encode",
-    "encode_index",
-    "encode_json",
-    "text_of",
-    "write_all",
-)
 
 import dataclasses
 import datetime

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("AstrometricSolution", "AstrometrySettings", "solve_astrometry")
+__all__ = ("AstrometricSolution", "solve_astrometry")
 
 import dataclasses
 import math
@@ -15,53 +15,22 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ._kernels import SourceGrid, mutual_neighbours
+from ._astrometry_settings import AstrometrySettings
 from ._matching import PatternMatch, PlanePositions, match_pattern
+from ._plane_fit import (
+    CLIP,
+    MIN_MATCH_RADIUS,
+    StarPairs,
+    fit_correction,
+    fit_error,
+    pair_up,
+    typical_distance,
+)
 from ._tangent_plane import PlaneCorrection
 
-_RAYLEIGH_MEDIAN = math.sqrt(2.0 * math.log(2.0))
 _MAX_MATCH_RADIUS = 1.5
-_MIN_MATCH_RADIUS = 0.5
-_DIFFUSE = 6.0
-_CLIP = 3.7
-_MAX_ROUNDS = 12
-_QUADRATIC_GAIN = 40.0
 _STATISTICS_CLIP = 3.0
-
-
-@dataclasses.dataclass(frozen=True)
-class AstrometrySettings:
-    """What can be chosen about the astrometric match and fit."""
-
-    max_shift: float = 100.0
-    """Largest error of the initial position of the detector's centre, in
-    arcsec along each axis."""
-
-    max_rotation: float = 0.7
-    """Largest error of the initial rotation, in degrees."""
-
-    min_matches: int = 3
-    """A match has at least so many stars."""
-
-    max_chance: float = 1e-5
-    """Accept a match if fewer than so many are expected by chance."""
-
-    min_affine: int = 12
-    """Fit an affine correction to at least so many stars, otherwise a
-    similarity: shift, rotation and scale."""
-
-    min_quadratic: int = 100
-    """With at least so many stars try second order, which is kept if it
-    improves the fit beyond doubt."""
-
-    error_floor: float = 0.004
-    """Standard error in arcsec, along each axis, that is added in quadrature
-    to those of sources and references: what the atmosphere does to a short
-    exposure."""
-
-    max_distortion: float = 0.003
-    """Refuse a fit whose scale or shear differs by more from the initial
-    one."""
+_FEW = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,6 +84,10 @@ class AstrometricSolution:
     rotation: float
     """Fitted minus initial position angle of the detector, north through
     east, in degrees."""
+
+    fit_error: float
+    """Expected error of fitted positions, as distance in arcsec and rms over
+    the detector."""
 
     log10_chance: float
     """Decimal logarithm of the number of such matches expected by chance;
@@ -182,20 +155,34 @@ def solve_astrometry(
         min_pairs=settings.min_matches,
     )
     if match is None or match.log_chance > math.log(settings.max_chance):
-        return _no_solution("no match", n_initial, match)
-    correction = _fit(stars, close, match, settings)
+        return _no_solution("no match" if n_initial >= _FEW else "few references", n_initial, match)
+    correction = fit_correction(stars, close, match, settings)
     if correction is None:
         return _no_solution("bad fit", n_initial, match)
     present_index = np.flatnonzero(present)
-    return _describe(
-        sources.subset(present_index),
-        close,
-        correction,
-        indices=(present_index, near_index),
-        usable=usable[present_index],
-        detector=detector,
-        match=match,
-        settings=settings,
+    pairs, used = _match_all(
+        sources.subset(present_index), close, correction, usable=usable[present_index], settings=settings
+    )
+    if np.count_nonzero(used) < settings.min_matches:
+        return _no_solution("bad fit", n_initial, match)
+    mean, std = _clipped_moments(np.hypot(*pairs.residuals(correction))[used])
+    residual_x, residual_y = detector.along_axes(pairs.residuals(correction), correction)
+    return AstrometricSolution(
+        status="ok",
+        correction=correction,
+        n_references=int(np.count_nonzero(detector.holds(*_moved_back(close, correction)))),
+        source_index=present_index[pairs.source],
+        reference_index=near_index[pairs.reference],
+        residual_x=residual_x,
+        residual_y=residual_y,
+        used=used,
+        offset_mean=mean,
+        offset_std=std,
+        shift_ra=correction.shift[0],
+        shift_dec=correction.shift[1],
+        rotation=correction.rotation,
+        fit_error=fit_error(pairs.keep(used), correction, points=detector.sample(), settings=settings),
+        log10_chance=match.log_chance / math.log(10.0),
     )
 
 
@@ -203,24 +190,33 @@ class _Detector:
     """Place and size of a detector in the tangent plane."""
 
     def __init__(self, jacobian: npt.NDArray[np.float64], half_size: tuple[float, float]) -> None:
-        self.inverse = np.linalg.inv(jacobian)
-        self.scale = float(np.sqrt(abs(np.linalg.det(jacobian))))
+        self._inverse = np.linalg.inv(jacobian)
+        self._scale = float(np.sqrt(abs(np.linalg.det(jacobian))))
         self._half_size = half_size
 
-    def to_pixel(
-        self, xi: npt.NDArray[np.float64], eta: npt.NDArray[np.float64]
+    def sample(self) -> npt.NDArray[np.float64]:
+        """Return xi, eta and weight (Simpson's rule) of nine points, ``(3, 9)``."""
+        x, y = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
+        weight = np.outer([1.0, 4.0, 1.0], [1.0, 4.0, 1.0]) / 36.0
+        pixels = np.stack([x.ravel() * self._half_size[0], y.ravel() * self._half_size[1]])
+        return np.vstack([np.linalg.inv(self._inverse) @ pixels, weight.ravel()])
+
+    def along_axes(
+        self, residuals: npt.NDArray[np.float64], correction: PlaneCorrection
     ) -> npt.NDArray[np.float64]:
-        """Positions along x and y from the centre, in pixels."""
-        return self.inverse @ np.stack([xi, eta])
+        """Turn ``(2, n)`` differences in the plane into those along x and y, in arcsec."""
+        turned = self._inverse @ np.linalg.inv(correction.matrix) @ residuals
+        return np.asarray(self._scale * turned)
 
     def holds(
         self, xi: npt.NDArray[np.float64], eta: npt.NDArray[np.float64], *, margin: float = 0.0
     ) -> npt.NDArray[np.bool_]:
         """Tell which points are within a margin, in arcsec, of it."""
-        x, y = self.to_pixel(xi, eta)
-        border = margin / self.scale
+        x, y = self._inverse @ np.stack([xi, eta])
+        border = margin / self._scale
         width, height = self._half_size
-        return (np.abs(x) <= width + border) & (np.abs(y) <= height + border)
+        inside: npt.NDArray[np.bool_] = (np.abs(x) <= width + border) & (np.abs(y) <= height + border)
+        return inside
 
 
 def _no_solution(status: str, n_references: int, match: PatternMatch | None = None) -> AstrometricSolution:
@@ -239,223 +235,41 @@ def _no_solution(status: str, n_references: int, match: PatternMatch | None = No
         shift_ra=math.nan,
         shift_dec=math.nan,
         rotation=math.nan,
+        fit_error=math.nan,
         log10_chance=match.log_chance / math.log(10.0) if match is not None else math.nan,
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Positions of matched stars and references, and their errors."""
-
-    xi: npt.NDArray[np.float64]
-    eta: npt.NDArray[np.float64]
-    target: npt.NDArray[np.float64]
-    error: npt.NDArray[np.float64]
-
-    def distances(self, correction: PlaneCorrection) -> npt.NDArray[np.float64]:
-        """Distances after a correction, in standard errors of an axis."""
-        moved = np.stack(correction.apply(self.xi, self.eta))
-        return np.asarray(np.hypot(*(self.target - moved)) / self.error)
+def _moved_back(
+    references: PlanePositions, correction: PlaneCorrection
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Find where the initial projection sees references; second order is neglected."""
+    shift = np.array(correction.shift)[:, np.newaxis]
+    back = np.linalg.inv(correction.matrix) @ (np.stack([references.xi, references.eta]) - shift)
+    return back[0], back[1]
 
 
-def _fit(
-    stars: PlanePositions, references: PlanePositions, match: PatternMatch, settings: AstrometrySettings
-) -> PlaneCorrection | None:
-    """Fit the correction, in the order that the number of stars allows."""
-    turn = np.array([[math.cos(match.angle), -math.sin(match.angle)], [math.sin(match.angle), math.cos(match.angle)]])
-    start = PlaneCorrection.identity()
-    correction = PlaneCorrection(
-        np.column_stack([np.array(match.shift), turn * start.scale]), scale=start.scale
-    )
-    radius = max(match.radius, _MIN_MATCH_RADIUS)
-    pairs, used = None, None
-    # The second time with a better correction and so with better pairs.
-    for _ in range(2):
-        _, source, reference = _pair_up(stars, references, correction, radius)
-        if source.size < settings.min_matches:
-            return None
-        pairs = _make_pairs(stars, references, source, reference, settings.error_floor)
-        correction, used = _fit_clipped(pairs, correction, settings)
-    assert pairs is not None, "The loop ran."
-    if np.count_nonzero(used) < settings.min_matches:
-        return None
-    distortion = correction.matrix @ np.linalg.inv(_rotation_part(correction.matrix)) - np.eye(2)
-    if np.abs(distortion).max() > settings.max_distortion:
-        return None
-    if np.count_nonzero(used) >= settings.min_quadratic:
-        correction = _try_quadratic(pairs, correction, settings)
-    return correction
-
-
-def _rotation_part(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    angle = math.atan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1])
-    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-
-
-def _pair_up(
-    stars: PlanePositions, references: PlanePositions, correction: PlaneCorrection, radius: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pair corrected stars with references; return the distances too."""
-    xi, eta = correction.apply(stars.xi, stars.eta)
-    grid = SourceGrid.build(xi, eta, radius=radius)
-    source, reference = mutual_neighbours(grid, references.xi, references.eta, radius=radius)
-    distance = np.hypot(xi[source] - references.xi[reference], eta[source] - references.eta[reference])
-    return distance, source, reference
-
-
-def _make_pairs(
-    stars: PlanePositions,
-    references: PlanePositions,
-    source: npt.NDArray[np.int64],
-    reference: npt.NDArray[np.int64],
-    floor: float,
-) -> _Pairs:
-    variance = np.square(floor) + np.square(np.nan_to_num(stars.error[source]))
-    variance += np.square(np.nan_to_num(references.error[reference]))
-    return _Pairs(
-        stars.xi[source],
-        stars.eta[source],
-        np.stack([references.xi[reference], references.eta[reference]]),
-        np.sqrt(variance),
-    )
-
-
-def _fit_clipped(
-    pairs: _Pairs, correction: PlaneCorrection, settings: AstrometrySettings
-) -> tuple[PlaneCorrection, npt.NDArray[np.bool_]]:
-    """Fit, leaving out what lies off, until the same pairs remain."""
-    if pairs.xi.size < settings.min_affine:
-        correction = _best_similarity(pairs)
-    else:
-        correction = _fit_tolerant(pairs, correction)
-    used = _within(pairs.distances(correction))
-    for _ in range(_MAX_ROUNDS):
-        n_used = np.count_nonzero(used)
-        if n_used < settings.min_matches:
-            break
-        correction = _solve(pairs, used / pairs.error, order=1 if n_used >= settings.min_affine else 0)
-        before, used = used, _within(pairs.distances(correction))
-        if np.array_equal(used, before):
-            break
-    return correction, used
-
-
-def _within(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Tell which distances belong to the same population as most."""
-    spread = max(float(np.median(distances)) / _RAYLEIGH_MEDIAN, 1.0)
-    return distances <= _CLIP * spread
-
-
-def _fit_tolerant(pairs: _Pairs, correction: PlaneCorrection) -> PlaneCorrection:
-    """Fit with weights that fall with the distance, so that few matter."""
-    for _ in range(5):
-        distances = pairs.distances(correction)
-        spread = max(float(np.median(distances)) / _RAYLEIGH_MEDIAN, 1.0)
-        weight = np.sqrt(1.0 / (1.0 + np.square(distances / (2.0 * spread))))
-        correction = _solve(pairs, weight / pairs.error, order=0)
-    return correction
-
-
-def _best_similarity(pairs: _Pairs) -> PlaneCorrection:
-    """Fit each two pairs, keep what suits the others best."""
-    first, second = np.triu_indices(pairs.xi.size, 1)
-    source, target = pairs.xi + 1j * pairs.eta, pairs.target[0] + 1j * pairs.target[1]
-    baseline = source[second] - source[first]
-    factor = (target[second] - target[first]) / np.where(baseline == 0.0, 1.0, baseline)
-    shift = target[first] - factor * source[first]
-    distances = np.abs(target - factor[:, np.newaxis] * source - shift[:, np.newaxis]) / pairs.error
-    # A trial turns about two stars and so misses the others by more.
-    cost = np.minimum(np.square(distances), _DIFFUSE**2 * 2.0).sum(axis=1)
-    best = int(np.argmin(np.where(baseline == 0.0, np.inf, cost)))
-    return _similarity(complex(factor[best]), complex(shift[best]))
-
-
-def _similarity(factor: complex, shift: complex) -> PlaneCorrection:
-    scale = PlaneCorrection.identity().scale
-    a, b = scale * factor.real, scale * factor.imag
-    return PlaneCorrection(np.array([[shift.real, a, -b], [shift.imag, b, a]]), scale=scale)
-
-
-def _solve(pairs: _Pairs, weight: npt.NDArray[np.float64], *, order: int) -> PlaneCorrection:
-    """Weighted least squares; order 0 is the similarity."""
-    if order == 0:
-        squared = np.square(weight) / np.sum(np.square(weight))
-        source, target = pairs.xi + 1j * pairs.eta, pairs.target[0] + 1j * pairs.target[1]
-        middle, aim = squared @ source, squared @ target
-        spread = squared @ np.square(np.abs(source - middle))
-        moment = (squared * np.conj(source - middle)) @ (target - aim)
-        factor = complex(moment / spread) if spread > 0.0 else 1.0 + 0.0j
-        return _similarity(factor, complex(aim - factor * middle))
-    scale = PlaneCorrection.identity().scale
-    terms = PlaneCorrection.terms(pairs.xi, pairs.eta, n_terms=6 if order == 2 else 3, scale=scale)
-    solution, *_ = np.linalg.lstsq((terms * weight).T, (pairs.target * weight).T, rcond=None)
-    return PlaneCorrection(np.ascontiguousarray(solution.T), scale=scale)
-
-
-def _try_quadratic(
-    pairs: _Pairs, correction: PlaneCorrection, settings: AstrometrySettings
-) -> PlaneCorrection:
-    """Add second order if the stars ask for it."""
-    used = _within(pairs.distances(correction))
-    for _ in range(_MAX_ROUNDS):
-        if np.count_nonzero(used) < settings.min_quadratic:
-            return correction
-        curved = _solve(pairs, used / pairs.error, order=2)
-        before, used = used, _within(pairs.distances(curved))
-        if np.array_equal(used, before):
-            break
-    flat = _solve(pairs, used / pairs.error, order=1)
-    chi2_flat = float(np.square(pairs.distances(flat)[used]).sum())
-    chi2_curved = float(np.square(pairs.distances(curved)[used]).sum())
-    noise = max(chi2_curved / (2 * np.count_nonzero(used) - 12), 1.0)
-    return curved if chi2_flat - chi2_curved > _QUADRATIC_GAIN * noise else correction
-
-
-def _describe(
+def _match_all(
     sources: PlanePositions,
     references: PlanePositions,
     correction: PlaneCorrection,
     *,
-    indices: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     usable: npt.NDArray[np.bool_],
-    detector: _Detector,
-    match: PatternMatch,
     settings: AstrometrySettings,
-) -> AstrometricSolution:
-    """Match all sources with the fitted correction and collect statistics."""
-    distance, source, reference = _pair_up(sources, references, correction, _MAX_MATCH_RADIUS)
-    pairs = _make_pairs(sources, references, source, reference, settings.error_floor)
-    normalised = pairs.distances(correction)
-    spread = max(float(np.median(normalised[usable[source]])) / _RAYLEIGH_MEDIAN, 1.0)
-    # What an error does not explain may still be the same star, blended.
-    kept = (normalised <= 2.0 * _CLIP * spread) | (distance <= _MIN_MATCH_RADIUS)
-    distance, source, reference, normalised = (a[kept] for a in (distance, source, reference, normalised))
-    used = usable[source] & (normalised <= _CLIP * spread)
-    if np.count_nonzero(used) < settings.min_matches:
-        return _no_solution("bad fit", len(references), match)
-    xi, eta = correction.apply(sources.xi[source], sources.eta[source])
-    back = np.linalg.inv(correction.matrix)
-    residual = np.stack([xi - references.xi[reference], eta - references.eta[reference]])
-    residual_x, residual_y = detector.scale * (detector.inverse @ (back @ residual))
-    shift = np.array(correction.shift)
-    original = back @ (np.stack([references.xi, references.eta]) - shift[:, np.newaxis])
-    mean, std = _clipped_moments(distance[used])
-    return AstrometricSolution(
-        status="ok",
-        correction=correction,
-        n_references=int(np.count_nonzero(detector.holds(original[0], original[1]))),
-        source_index=indices[0][source],
-        reference_index=indices[1][reference],
-        residual_x=residual_x,
-        residual_y=residual_y,
-        used=used,
-        offset_mean=mean,
-        offset_std=std,
-        shift_ra=correction.shift[0],
-        shift_dec=correction.shift[1],
-        rotation=correction.rotation,
-        log10_chance=match.log_chance / math.log(10.0),
+) -> tuple[StarPairs, npt.NDArray[np.bool_]]:
+    """Match all sources, and tell which matches the fit rests on."""
+    pairs = pair_up(
+        sources, references, correction, radius=_MAX_MATCH_RADIUS, error_floor=settings.error_floor
     )
+    candidate = usable[pairs.source]
+    if not candidate.any():
+        return pairs, candidate
+    errors = pairs.distances(correction)
+    limit = CLIP * typical_distance(errors[candidate & (errors <= np.median(errors[candidate]) * 5.0)])
+    # What an error does not explain may still be the same star, blended.
+    near = np.hypot(*pairs.residuals(correction)) <= MIN_MATCH_RADIUS
+    kept = near | (errors <= 2.0 * limit)
+    return pairs.keep(kept), (candidate & (errors <= limit))[kept]
 
 
 def _clipped_moments(values: npt.NDArray[np.float64]) -> tuple[float, float]:

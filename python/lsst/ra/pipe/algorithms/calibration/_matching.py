@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ("PatternMatch", "PlanePositions", "match_pattern")
 
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ _SHRINK = 0.65
 _CONTROL_DISTANCE = 12.0
 _CONTROLS = 6
 _CERTAIN = -35.0
-_HOPELESS = -7.0
+_HOPELESS = -9.0
+_AGREEMENT = 0.6
 _NO_CHANCE = -700.0
 
 
@@ -45,8 +47,8 @@ class PlanePositions:
     error: npt.NDArray[np.float64]
     """``(n,)`` standard errors along each axis, in arcsec."""
 
-    brightness: npt.NDArray[np.float64]
-    """``(n,)`` numbers that are larger for brighter ones; NaN if unknown."""
+    magnitude: npt.NDArray[np.float64]
+    """``(n,)`` magnitudes, with any zero point; NaN if unknown."""
 
     def __post_init__(self) -> None:
         shapes = {field.name: getattr(self, field.name).shape for field in dataclasses.fields(self)}
@@ -69,9 +71,7 @@ class PlanePositions:
         positions
             Those points.
         """
-        return PlanePositions(
-            self.xi[chosen], self.eta[chosen], self.error[chosen], self.brightness[chosen]
-        )
+        return PlanePositions(self.xi[chosen], self.eta[chosen], self.error[chosen], self.magnitude[chosen])
 
     def brightest_first(self) -> npt.NDArray[np.int64]:
         """Order the points by brightness.
@@ -81,7 +81,7 @@ class PlanePositions:
         order
             ``(n,)`` indices; those of unknown brightness come last.
         """
-        return np.argsort(-np.nan_to_num(self.brightness, nan=-np.inf), kind="stable")
+        return np.argsort(np.nan_to_num(self.magnitude, nan=np.inf), kind="stable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +192,9 @@ class _Trial:
     ) -> None:
         self._source = sources.xi + 1j * sources.eta
         self._reference = references.xi + 1j * references.eta
+        self._source_mag, self._reference_mag = sources.magnitude, references.magnitude
+        known = sources.magnitude[np.isfinite(sources.magnitude)]
+        self._sorted_mag = np.sort(known)
         self._grid = SourceGrid.build(sources.xi, sources.eta, radius=_FIRST_RADIUS)
         self._max_shift, self._max_angle = max_shift, max_angle
         low = np.array([sources.xi.min(), sources.eta.min()])
@@ -216,20 +219,19 @@ class _Trial:
                 return best
             if abs(angle) > self._max_angle + 2.0 * _ANGLE_STEP:
                 return best
-            source, _ = self._pair(shift, angle, radius)
+            source, reference = self._pair(shift, angle, radius)
             if source.size >= min_pairs:
-                log_chance = self._log_chance(source.size, shift, angle, radius)
+                log_chance = self._log_chance(source, reference, shift, angle, radius)
                 if best is None or log_chance <= best.log_chance:
-                    best = PatternMatch(
-                        (shift.real, shift.imag), angle, radius, int(source.size), log_chance
-                    )
+                    motion = (shift.real, shift.imag)
+                    best = PatternMatch(motion, angle, radius, int(source.size), log_chance)
             if radius <= _LAST_RADIUS:
                 return best
             radius = max(_SHRINK * radius, _LAST_RADIUS)
 
     def _moved_back(self, shift: complex, angle: float) -> npt.NDArray[np.complex128]:
-        """References where the sources are before the motion."""
-        return (self._reference - shift) * np.exp(-1j * angle)
+        """Find where references are before the motion."""
+        return np.asarray((self._reference - shift) * np.exp(-1j * angle))
 
     def _pair(
         self, shift: complex, angle: float, radius: float
@@ -239,8 +241,15 @@ class _Trial:
             self._grid, np.ascontiguousarray(back.real), np.ascontiguousarray(back.imag), radius=radius
         )
 
-    def _log_chance(self, n_pairs: int, shift: complex, angle: float, radius: float) -> float:
-        """Number of motions expected to pair as many by chance, as a log."""
+    def _log_chance(
+        self,
+        source: npt.NDArray[np.int64],
+        reference: npt.NDArray[np.int64],
+        shift: complex,
+        angle: float,
+        radius: float,
+    ) -> float:
+        """Estimate how many motions pair as many by chance; as a logarithm."""
         back = self._moved_back(shift, angle)
         inside = (back.real >= self._low[0]) & (back.real <= self._high[0])
         inside &= (back.imag >= self._low[1]) & (back.imag <= self._high[1])
@@ -248,19 +257,47 @@ class _Trial:
         expected = float(np.count_nonzero(inside) * -np.expm1(-self._density * area))
         shifts = max(4.0 * self._max_shift**2 / area, 1.0)
         log_trials = float(np.log(shifts * (1.0 + 2.0 * self._max_angle * self._arm / radius)))
-        log_chance = log_trials + _log_poisson_tail(n_pairs, expected)
+        n_agree, share = self._agreement(source, reference)
+
+        def judge(mean: float) -> float:
+            # Pairs of stars have one zero point, which chance pairs have not.
+            blind = _log_chance_of_best(source.size, mean)
+            agreed = _log_chance_of_best(n_agree, mean * share) - math.log(share)
+            return log_trials + min(blind, agreed)
+
+        log_chance = judge(expected)
         if log_chance > _HOPELESS:
             return log_chance
         # Sources and references may crowd together: count where none match.
         turns = np.exp(2j * np.pi * np.arange(_CONTROLS) / _CONTROLS)
         found = [self._pair(shift + _CONTROL_DISTANCE * turn, angle, radius)[0].size for turn in turns]
-        return log_trials + _log_poisson_tail(n_pairs, max(expected, float(np.mean(found))))
+        return judge(max(expected, float(np.mean(found))))
+
+    def _agreement(
+        self, source: npt.NDArray[np.int64], reference: npt.NDArray[np.int64]
+    ) -> tuple[int, float]:
+        """Pairs that agree on a zero point; share of all that would."""
+        difference = self._reference_mag[reference] - self._source_mag[source]
+        difference = difference[np.isfinite(difference)]
+        if not difference.size:
+            return source.size, 1.0
+        zero_point = float(np.median(difference))
+        n_agree = int(np.count_nonzero(np.abs(difference - zero_point) <= _AGREEMENT))
+        expected = self._reference_mag[np.isfinite(self._reference_mag)] - zero_point
+        count = np.searchsorted(self._sorted_mag, expected + _AGREEMENT)
+        count -= np.searchsorted(self._sorted_mag, expected - _AGREEMENT)
+        return n_agree, max(float(np.mean(count)) / self._sorted_mag.size, 0.01)
 
 
-def _log_poisson_tail(count: int, mean: float) -> float:
-    """Logarithm of the probability of ``count`` or more."""
+def _log_chance_of_best(count: int, mean: float) -> float:
+    """Logarithm of the Poisson probability of ``count`` or more.
+
+    Where there are many chance pairs, small changes of shift and angle
+    exchange some of them, and the best of those is taken: square of the mean
+    as many trials make the number of false matches found in simulations.
+    """
     probability = float(gammainc(count, mean)) if mean > 0.0 else 0.0
-    return float(np.log(probability)) if probability > 0.0 else _NO_CHANCE
+    return float(np.log(probability) + 2.0 * np.log1p(mean)) if probability > 0.0 else _NO_CHANCE
 
 
 def _fit_rigid(

@@ -123,10 +123,10 @@ def correct_projection(
         detector's centre, but no distortion.
     """
     initial = projection.pixel_to_sky_transform
-    to_plane = _plane_to_sky(plane, _ARCSEC).inverted()
-    to_sky = initial
-    for step in (to_plane, _correction_transform(correction), _plane_to_sky(plane, _ARCSEC)):
-        to_sky = to_sky.then(step, remember_components=False)
+    from_plane = _plane_to_sky(plane)
+    to_plane = initial.then(from_plane.inverted(), remember_components=False)
+    corrected = to_plane.then(_correction_transform(correction), remember_components=False)
+    to_sky = corrected.then(from_plane, remember_components=False)
     x0, y0 = 0.5 * (bbox.x.min + bbox.x.max), 0.5 * (bbox.y.min + bbox.y.max)
     touching, jacobian = _local_frame(to_sky, x0, y0)
     approximation = Transform.from_fits_wcs(
@@ -150,9 +150,9 @@ def _local_frame(
     return plane, difference / (2.0 * step)
 
 
-def _plane_to_sky(plane: TangentPlane, frame: GeneralFrame) -> Transform[GeneralFrame, SkyFrame]:
+def _plane_to_sky(plane: TangentPlane) -> Transform[GeneralFrame, SkyFrame]:
     wcs = _gnomonic_wcs(plane, np.eye(2) / 3600.0, pixel=(0.0, 0.0))
-    return Transform.from_fits_wcs(wcs, frame, ICRS)
+    return Transform.from_fits_wcs(wcs, _ARCSEC, ICRS)
 
 
 def _gnomonic_wcs(plane: TangentPlane, cd: npt.NDArray[np.float64], *, pixel: tuple[float, float]) -> WCS:

@@ -267,9 +267,7 @@ def select_photometric_stars(
     return significant
 
 
-def moffat_aperture_fraction(
-    radius: float, *, fwhm: npt.ArrayLike, beta: float
-) -> npt.NDArray[np.float64]:
+def moffat_aperture_fraction(radius: float, *, fwhm: npt.ArrayLike, beta: float) -> npt.NDArray[np.float64]:
     """Share of the light of a round Moffat profile within a circle.
 
     Parameters

@@ -24,6 +24,7 @@ from lsst.ra.pipe.tasks.plots import (
     plot_focal_plane_metrics,
     sky_directions,
 )
+from lsst.ra.pipe.tasks.plots._focal_plane_metrics import find_limits
 from matplotlib.collections import PolyCollection
 from plot_inputs import (
     LEFT_BY_OTHER_TESTS,
@@ -171,7 +172,7 @@ def test_detectors_without_stars_are_crossed_out() -> None:
     for column in ("psf_fwhm_arcsec", "psf_e", "focal_plane_e1", "focal_plane_e2"):
         detectors[column][2:4] = np.nan
     figure = plot_focal_plane_metrics(detectors, camera=LSSTCAM, title=TITLE)
-    assert "PSF FWHM (arcsec): median 0.80, scatter 0.000; 2 unknown" in texts(figure)
+    assert "PSF FWHM (arcsec)\nmedian 0.80, scatter 0.000; 2 unknown" in texts(figure)
     (colored,) = (
         collection
         for collection in figure.axes[0].collections
@@ -197,8 +198,39 @@ def test_an_outlier_does_not_wash_out_the_colours() -> None:
     limits = [
         collection.get_clim()
         for axes in figure.axes
-        if axes.get_title("left").startswith("sky")
+        if any(text.get_text().startswith("sky") for text in axes.texts)
         for collection in axes.collections
         if collection.get_array() is not None
     ]
     assert limits[0][1] == pytest.approx(845.0, abs=5.0)
+
+
+def test_reasons_are_counted_in_words() -> None:
+    """A detector that is not there, one without metrics and one that failed are three things."""
+    detectors = table(LSSTCAM, range(90, 97))
+    detectors["psf_status"] = ["few stars"] + 6 * ["ok"]
+    detectors["astrometry_status"] = 2 * ["no match"] + ["few references"] + 4 * ["ok"]
+    figure = plot_focal_plane_metrics(detectors, camera=LSSTCAM, title=TITLE, imaged=range(90, 98))
+    text = texts(figure)
+    assert "no image: 181 of 189 detectors" in text
+    assert "no metrics (1); PSF: few stars (1); astrometry: no match (2), few references (1)" in text
+
+
+@pytest.mark.parametrize("missing", ["zero_point_mag", "astrometry_offset_mean_arcsec", "psf_fwhm_arcsec"])
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
+def test_a_metric_that_no_detector_has_is_unknown(missing: str) -> None:
+    """Without references or stars the map shows crosses, and says so."""
+    detectors = table(LSSTCAM, range(90, 99), **{missing: np.nan})
+    figure = plot_focal_plane_metrics(detectors, camera=LSSTCAM, title=TITLE)
+    render(figure)
+    assert "\nunknown" in texts(figure)
+    detectors.remove_column(missing)
+    assert "\nunknown" in texts(plot_focal_plane_metrics(detectors, camera=LSSTCAM, title=TITLE))
+
+
+def test_small_differences_of_the_zero_point_are_seen() -> None:
+    """The colour scale of a magnitude is as wide as the magnitudes differ, not a part of their size."""
+    low, high = find_limits(np.array([32.00, 32.02, 32.06]), least=0.04)
+    assert (low, high) == pytest.approx((32.0, 32.06))
+    low, high = find_limits(np.full(5, 32.0), least=0.04)
+    assert (low, high) == pytest.approx((31.98, 32.02))

@@ -181,7 +181,7 @@ class ExposurePlotsTask(PipelineTask):
             rotation=_rotation(detectors),
             facts=_facts(detectors, camera=camera, n_images=len(images)),
         )
-        metrics = plot_focal_plane_metrics(detectors, camera=camera, title=title)
+        metrics = plot_focal_plane_metrics(detectors, camera=camera, title=title, imaged=images)
         return Struct(focalPlanePlot=focal_plane, metricsPlot=metrics)
 
 
@@ -192,18 +192,22 @@ def _rotation(detectors: Table) -> Angle | None:
 
 
 def _facts(detectors: Table, *, camera: Camera, n_images: int) -> tuple[tuple[str, str], ...]:
-    """Return the headline metrics."""
+    """Return the headline metrics, medians over the detectors."""
 
     def median(name: str, spec: str, unit: str = "") -> str:
         return format_value(summarize(column(detectors, name)).median, spec, unit)
 
+    n_measured = int(np.count_nonzero(np.isfinite(column(detectors, "psf_fwhm_arcsec"))))
     n_expected = sum(facts.purpose == "SCIENCE" for facts in camera.facts.values())
     n_sources = float(np.sum(np.maximum(column(detectors, "n_sources"), 0.0)))
     return (
         ("detectors", f"{n_images} of {n_expected}"),
-        ("median PSF FWHM", median("psf_fwhm_arcsec", ".2f", "″")),
-        ("median ellipticity", median("psf_e", ".3f")),
-        ("median sky (electron)", median("sky_electron", ",.0f")),
-        ("median noise (electron)", median("sky_noise_electron", ".1f")),
+        ("with PSF", f"{n_measured}"),
+        ("PSF FWHM", median("psf_fwhm_arcsec", ".2f", "″")),
+        ("ellipticity", median("psf_e", ".3f")),
+        ("sky (electron)", median("sky_electron", ",.0f")),
+        ("noise (electron)", median("sky_noise_electron", ".1f")),
+        ("zero point (mag)", median("zero_point_mag", ".3f")),
+        ("limit (mag)", median("magnitude_limit_mag", ".2f")),
         ("sources", format_value(n_sources, ",.0f")),
     )

@@ -110,7 +110,7 @@ def _limits(magnitude: npt.NDArray[np.float64], *, depth: float, is_calibrated: 
     finite = magnitude[np.isfinite(magnitude)]
     if finite.size == 0:
         return _CALIBRATED_RANGE if is_calibrated else _INSTRUMENTAL_RANGE
-    low, high = finite.min(), np.percentile(finite, 99.5)
+    low, high = float(finite.min()), float(np.percentile(finite, 99.5))
     if np.isfinite(depth) and depth < high + _MOST_BEYOND:
         high = max(high, depth)
     return float(np.floor(low - 0.1)), float(max(np.ceil(high + 0.1), np.floor(low) + 2))

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-__all__ = ("FocalPlaneView", "sky_directions")
+__all__ = ("FocalPlaneView", "draw_hatched", "sky_directions")
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 import astropy.units as u
@@ -126,17 +126,7 @@ class FocalPlaneView:
         axes
             Axes in mm.
         """
-        axes.add_collection(
-            PolyCollection(
-                [self.outlines[detector] for detector in self.missing],
-                facecolors="#F4F4F4",
-                edgecolors="#BDBDBD",
-                linewidths=0.5,
-                hatch="//",
-                zorder=1.0,
-            ),
-            autolim=False,
-        )
+        draw_hatched(axes, [self.outlines[detector] for detector in self.missing])
 
     def draw_rafts(self, axes: Axes, *, names: bool) -> None:
         """Draw the outlines of the rafts.
@@ -200,6 +190,24 @@ class FocalPlaneView:
         left, right, low, high = _window(np.concatenate(outlines))
         axes.set_xlim(left, right)
         axes.set_ylim(low, high)
+
+
+def draw_hatched(axes: Axes, outlines: Sequence[npt.NDArray[np.float64]]) -> None:
+    """Draw what is missing.
+
+    Parameters
+    ----------
+    axes
+        Axes in the unit of the outlines.
+    outlines
+        ``(4, 2)`` corners of each detector.
+    """
+    axes.add_collection(
+        PolyCollection(
+            outlines, facecolors="#F4F4F4", edgecolors="#BDBDBD", linewidths=0.5, hatch="//", zorder=1.0
+        ),
+        autolim=False,
+    )
 
 
 def _rectangle(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

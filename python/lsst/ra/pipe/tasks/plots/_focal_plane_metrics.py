@@ -8,6 +8,9 @@ from __future__ import annotations
 __all__ = ("plot_focal_plane_metrics",)
 
 import dataclasses
+from collections import Counter
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +22,7 @@ from matplotlib.figure import Figure
 from ...algorithms.focal_plane import summarize
 from ...camera import Camera
 from ._detector_data import column
-from ._focal_plane import FocalPlaneView
+from ._focal_plane import FocalPlaneView, draw_hatched
 from ._style import (
     COLORS,
     VALUE_COLORS,
@@ -30,10 +33,14 @@ from ._style import (
     make_figure,
 )
 
-_WIDTH, _HEIGHT = 1000, 1030
-_PANEL = 405
-_MAX_LABELS = 30
-_WHISKER_UNIT = 0.1
+_WIDTH, _HEIGHT = 1100, 860
+_PANEL = 290
+_COLUMNS = 3
+_LEAST_SIDE = 44
+"""Detectors that are smaller than this in the picture, in pixels, have no
+room for their values."""
+_MAX_REASONS = 4
+_WHISKER_UNIT = 0.05
 _WHISKER_LENGTH = 0.9
 _MAX_WHISKER_LENGTH = 0.3
 _CLIP = 5.0
@@ -48,17 +55,33 @@ class _Panel:
     label: str
     spec: str
     scatter_spec: str
+    scale: float = 1.0
+    """Factor from the metric's unit to that of the label."""
+    least: float | None = None
+    """Least range of the colour scale; by default 2 per cent of the median."""
 
 
 _PANELS = (
     _Panel("psf_fwhm_arcsec", "PSF FWHM (arcsec)", ".2f", ".3f"),
     _Panel("psf_e", "PSF ellipticity", ".3f", ".3f"),
-    _Panel("sky_electron", "sky (electron per pixel)", ",.0f", ",.1f"),
     _Panel("n_psf_stars", "number of PSF stars", ",.0f", ",.0f"),
+    _Panel("sky_electron", "sky (electron per pixel)", ",.0f", ",.1f"),
+    _Panel("zero_point_mag", "zero point (mag)", ".3f", ".3f", least=0.04),
+    _Panel(
+        "astrometry_offset_mean_arcsec", "astrometric residual (mas)", ".1f", ".1f", scale=1000.0, least=2.0
+    ),
 )
 
+_STEP_NAMES: Mapping[str, str] = MappingProxyType(
+    {"psf": "PSF", "astrometry": "astrometry", "photometry": "zero point"}
+)
+"""Parts of the measurement with a metric ``<part>_status``, and their names
+for people."""
 
-def plot_focal_plane_metrics(detectors: Table, *, camera: Camera, title: PlotTitle) -> Figure:
+
+def plot_focal_plane_metrics(
+    detectors: Table, *, camera: Camera, title: PlotTitle, imaged: Collection[int] = ()
+) -> Figure:
     """Show the metrics of an exposure over the focal plane.
 
     Parameters
@@ -69,21 +92,26 @@ def plot_focal_plane_metrics(detectors: Table, *, camera: Camera, title: PlotTit
         Camera with the positions of the detectors.
     title
         Name of the observation.
+    imaged
+        Ids of the detectors with an image. Those of them without metrics are
+        drawn as not measured, not as missing.
 
     Returns
     -------
     figure
-        Four maps of coloured detectors: PSF FWHM; PSF ellipticity, with
-        whiskers along the major axes; sky; number of PSF stars. Detectors that
-        are missing are hatched; those without a value are white with a cross.
-        The ends of the colour scales leave out what is further than 5 robust
-        standard deviations from the median.
+        Maps of coloured detectors: PSF FWHM; PSF ellipticity, with whiskers
+        along the major axes; number of PSF stars; sky; zero point; mean
+        distance of the stars from their catalogue positions. Detectors that
+        are missing are hatched; those without a value are white with a cross,
+        and the reasons are counted below. The ends of the colour scales leave
+        out what is further than 5 robust standard deviations from the median.
     """
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
-    view = FocalPlaneView.make(camera, present={int(detector) for detector in detectors["detector"]})
+    measured = {int(detector) for detector in detectors["detector"]}
+    view = FocalPlaneView.make(camera, present=measured | set(imaged))
     for index, panel in enumerate(_PANELS):
-        left = 25 + (index % 2) * 500
-        bottom = 40 + (1 - index // 2) * 472
+        left = 15 + (index % _COLUMNS) * (_WIDTH - 10) / _COLUMNS
+        bottom = 78 + (1 - index // _COLUMNS) * 367
         axes = figure.add_axes((left / _WIDTH, bottom / _HEIGHT, _PANEL / _WIDTH, _PANEL / _HEIGHT))
         axes.set_axis_off()
         view.draw_missing(axes)
@@ -94,18 +122,55 @@ def plot_focal_plane_metrics(detectors: Table, *, camera: Camera, title: PlotTit
             _draw_whiskers(axes, view, detectors)
     if view.is_zoomed:
         view.draw_inset(figure, (1 - 165 / _WIDTH, 1 - 72 / _HEIGHT, 68 / _WIDTH, 68 / _HEIGHT))
-    add_title(figure, title, subject="metrics", left=0.025)
+    add_title(figure, title, subject="metrics", left=15 / _WIDTH)
+    _write_legend(figure, view, camera, detectors)
     return figure
+
+
+def _write_legend(figure: Figure, view: FocalPlaneView, camera: Camera, detectors: Table) -> None:
+    """Explain hatches and crosses, and count the reasons."""
+    axes = figure.add_axes((0.0, 0.0, 1.0, 52 / _HEIGHT))
+    axes.set_axis_off()
+    axes.set_xlim(0.0, _WIDTH)
+    axes.set_ylim(0.0, 52.0)
+    swatch = np.array([[15.0, 29.0], [29.0, 29.0], [29.0, 43.0], [15.0, 43.0]])
+    draw_hatched(axes, [swatch])
+    cross_out(axes, [swatch - [0.0, 22.0]])
+    expected = {detector for detector, facts in camera.facts.items() if facts.purpose == "SCIENCE"}
+    missing = len(expected - view.present)
+    unmeasured = len(view.present) - len(detectors)
+    failures = _count_reasons(detectors)
+    if unmeasured:
+        failures.insert(0, f"no metrics ({unmeasured})")
+    for y, text in (
+        (36.0, f"no image: {missing} of {len(expected)} detectors"),
+        (14.0, "not measured: " + ("; ".join(failures) or "none")),
+    ):
+        axes.text(38.0, y, text, fontsize=10, va="center", color=COLORS["ink"])
+
+
+def _count_reasons(detectors: Table) -> list[str]:
+    """Write for each part of the measurement why it failed, and how often."""
+    parts = []
+    for step, label in _STEP_NAMES.items():
+        name = f"{step}_status"
+        statuses = [str(status) for status in detectors[name]] if name in detectors.colnames else []
+        reasons = Counter(status for status in statuses if status not in ("", "ok")).most_common()
+        if reasons:
+            texts = [f"{reason} ({count})" for reason, count in reasons[:_MAX_REASONS]]
+            if len(reasons) > _MAX_REASONS:
+                texts.append(f"others ({sum(count for _, count in reasons[_MAX_REASONS:])})")
+            parts.append(f"{label}: {', '.join(texts)}")
+    return parts
 
 
 def _draw_panel(figure: Figure, axes: Axes, view: FocalPlaneView, detectors: Table, panel: _Panel) -> None:
     """Colour the detectors by a metric, with a colour scale and a headline."""
     ids = [int(detector) for detector in detectors["detector"]]
     values = column(detectors, panel.name)
-    values = np.where((values == -1.0) & (panel.name[:2] == "n_"), np.nan, values)
+    values = panel.scale * np.where((values == -1.0) & (panel.name[:2] == "n_"), np.nan, values)
     known = np.isfinite(values)
-    statistics = summarize(values)
-    limits = find_limits(values)
+    limits = find_limits(values, least=panel.least)
     shown = PolyCollection(
         [view.outlines[detector] for detector, good in zip(ids, known, strict=True) if good],
         array=values[known],
@@ -116,19 +181,26 @@ def _draw_panel(figure: Figure, axes: Axes, view: FocalPlaneView, detectors: Tab
         zorder=2.0,
     )
     axes.add_collection(shown, autolim=False)
-    cross_out(axes, [view.outlines[detector] for detector, good in zip(ids, known, strict=True) if not good])
-    if len(ids) <= _MAX_LABELS and panel.name != "psf_e":
+    valued = {detector for detector, good in zip(ids, known, strict=True) if good}
+    unknown = sorted(view.present - valued)
+    cross_out(axes, [view.outlines[detector] for detector in unknown])
+    side = float(np.ptp(next(iter(view.outlines.values())), axis=0).min())
+    has_room = _PANEL * side / (view.window[1] - view.window[0]) >= _LEAST_SIDE
+    if has_room and panel.name != "psf_e":
         for detector, value in zip(ids, values, strict=True):
             if np.isfinite(value):
                 _write_value(axes, view.outlines[detector], value, panel.spec, limits=limits)
     box = axes.get_position()
-    add_colorbar(figure, shown, (box.x1 + 8 / _WIDTH, box.y0, 12 / _WIDTH, box.height), label="")
-    median = format_value(statistics.median, panel.spec)
-    scatter = format_value(statistics.scatter, panel.scatter_spec)
-    text = f"{panel.label}: median {median}, scatter {scatter}"
-    if statistics.count < len(ids):
-        text += f"; {len(ids) - statistics.count} unknown"
-    axes.set_title(text, fontsize=10, loc="left", pad=5)
+    if valued:
+        add_colorbar(figure, shown, (box.x1 + 6 / _WIDTH, box.y0, 11 / _WIDTH, box.height), label="")
+    statistics = summarize(values)
+    text = f"median {format_value(statistics.median, panel.spec)}"
+    if statistics.count > 1:
+        text += f", scatter {format_value(statistics.scatter, panel.scatter_spec)}"
+    if unknown:
+        text = f"{text}; {len(unknown)} unknown" if valued else "unknown"
+    axes.text(0.0, 1.085, panel.label, transform=axes.transAxes, fontsize=11, fontweight="bold", va="center")
+    axes.text(0.0, 1.03, text, transform=axes.transAxes, fontsize=9, va="center")
 
 
 def _write_value(
@@ -154,13 +226,15 @@ def _write_value(
     )
 
 
-def find_limits(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+def find_limits(values: npt.NDArray[np.float64], *, least: float | None = None) -> tuple[float, float]:
     """Find the ends of a colour scale.
 
     Parameters
     ----------
     values
         ``(n,)`` values to colour by.
+    least
+        Least distance of the ends; by default 2 per cent of the median.
 
     Returns
     -------
@@ -174,9 +248,10 @@ def find_limits(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     reach = _CLIP * statistics.scatter if statistics.scatter > 0 else np.inf
     low = max(statistics.minimum, statistics.median - reach)
     high = min(statistics.maximum, statistics.median + reach)
-    if high - low < 0.02 * abs(statistics.median):
-        half = 0.01 * abs(statistics.median)
-        low, high = statistics.median - half, statistics.median + half
+    least = 0.02 * abs(statistics.median) if least is None else least
+    if high - low < least:
+        middle = statistics.median
+        low, high = middle - 0.5 * least, middle + 0.5 * least
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 

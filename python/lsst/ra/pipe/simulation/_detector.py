@@ -7,37 +7,29 @@
 
 from __future__ import annotations
 
-__all__ = (
-    "DetectorTruth",
-    "DetectorView",
-    "ObservedObjects",
-    "draw_star",
-    "expected_sky",
-    "render",
-    "view_detector",
-)
+__all__ = ("DetectorTruth", "ObservedObjects", "render")
 
 import dataclasses
 
 import astropy.units as u
 import numpy as np
-import scipy.interpolate
 from astropy.coordinates import SkyCoord
 
 from lsst.images.cameras import Detector
 
 from ..camera import Camera
 from ._ccd import Ccd
-from ._config import BAND_PHOTOMETRY, SimulationConfig
+from ._config import SimulationConfig
 from ._electronics import add_cosmic_rays, bleed, collect_charge, read_out
-from ._exposures import ImageType, SimulatedExposure
+from ._exposures import SimulatedExposure
+from ._light import draw_objects, draw_star, illuminate, psf_on_detector, total_zero_point
 from ._moments import adaptive_moments, aperture_fraction
 from ._optics import shadow, vignetting
-from ._psf import PsfField, add_objects, donut_profile, kolmogorov_profile, moffat_profile
+from ._psf import PsfField
 from ._random import Stream, random_stream
 from ._sky import SkyCatalog
+from ._view import NODES, DetectorView, field_angles, to_pixel_axes, view_detector
 
-_NODES = 33
 _MARGIN = 0.03
 """How far outside the detector objects are drawn, degrees."""
 _APERTURE = 12.0
@@ -49,26 +41,6 @@ _LIGHT_TRUTH = (
 """Fields of `DetectorTruth` that an exposure without sky has as NaN."""
 _LIT = 0.99
 """Least transmission of the shadow where the true level of the sky is taken."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectorView:
-    """Where a detector looks, and how sharp it sees."""
-
-    centre: SkyCoord
-    """ICRS position of the detector's centre."""
-    radius: float
-    """Angle from the centre to the farthest corner, degrees."""
-    pixel_scale: float
-    """Square root of the area of a pixel at the centre, arcsec."""
-    to_sky: np.ndarray
-    """Derivatives of (east, north) by (x, y) at the centre, ``(2, 2)``."""
-    to_focal_plane: np.ndarray
-    """Derivatives of focal plane by pixel position, ``(2, 2)``."""
-    illumination: np.ndarray
-    """Vignetting on a grid over the detector, shape ``(33, 33)``."""
-    field: tuple[float, float]
-    """Field angle of the centre (x, y), degrees."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,71 +116,6 @@ class DetectorTruth:
     """Pixels above full well before bleeding."""
 
 
-def view_detector(
-    camera: Camera, detector: Detector, exposure: SimulatedExposure, *, vignetted: bool
-) -> DetectorView:
-    """Work out where a detector looks.
-
-    Parameters
-    ----------
-    camera
-        Gives the projection on the sky.
-    detector
-        The detector.
-    exposure
-        Gives the pointing.
-    vignetted
-        Whether there is vignetting.
-
-    Returns
-    -------
-    view
-        Position, scale, derivatives and vignetting.
-    """
-    ny, nx = detector.bbox.shape
-    cx, cy = (nx - 1) / 2.0, (ny - 1) / 2.0
-    projection = camera.sky_projection(detector.id, boresight=exposure.boresight, rotation=exposure.rotation)
-    step = 50.0
-    sky = projection.pixel_to_sky(
-        x=np.array([cx, cx + step, cx, -0.5, nx - 0.5, -0.5, nx - 0.5]),
-        y=np.array([cy, cy, cy + step, -0.5, -0.5, ny - 0.5, ny - 0.5]),
-    )
-    east, north = sky[0].spherical_offsets_to(sky[1:3])
-    to_sky = np.array([east.arcsec, north.arcsec]) / step
-    focal = detector.to_focal_plane.apply_forward(x=np.array([cx, cx + 1, cx]), y=np.array([cy, cy, cy + 1]))
-    gx, gy = np.meshgrid(np.linspace(0, nx - 1, _NODES), np.linspace(0, ny - 1, _NODES))
-    angle_x, angle_y = _field_angles(detector, np.append(gx, cx), np.append(gy, cy))
-    transmission = vignetting(np.hypot(angle_x, angle_y)[:-1]) if vignetted else np.ones(gx.size)
-    return DetectorView(
-        centre=sky[0],
-        radius=float(sky[0].separation(sky[3:]).deg.max()),
-        pixel_scale=float(np.sqrt(abs(np.linalg.det(to_sky)))),
-        to_sky=to_sky,
-        to_focal_plane=np.array([focal.x[1:] - focal.x[0], focal.y[1:] - focal.y[0]]),
-        illumination=transmission.reshape(gx.shape),
-        field=(float(angle_x[-1]), float(angle_y[-1])),
-    )
-
-
-def _to_pixel_axes(e1: np.ndarray, e2: np.ndarray, derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn ellipticities along the axes of a frame into those along the pixel
-    axes; `derivatives` are of the frame's coordinates by pixel position.
-    """
-    (a, b), (c, d) = np.linalg.inv(derivatives)
-    xx, yy, xy = 1.0 + np.asarray(e1), 1.0 - np.asarray(e1), np.asarray(e2)
-    pxx = a * a * xx + 2.0 * a * b * xy + b * b * yy
-    pyy = c * c * xx + 2.0 * c * d * xy + d * d * yy
-    pxy = a * c * xx + (a * d + b * c) * xy + b * d * yy
-    return (pxx - pyy) / (pxx + pyy), 2.0 * pxy / (pxx + pyy)
-
-
-def _psf_on_detector(
-    field: PsfField, view: DetectorView, field_x: np.ndarray, field_y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    fwhm, e1, e2 = field.at(field_x, field_y)
-    return fwhm, *_to_pixel_axes(e1, e2, view.to_focal_plane)
-
-
 def observe(
     config: SimulationConfig,
     camera: Camera,
@@ -245,15 +152,15 @@ def observe(
     near = (x > -reach) & (x < nx + reach) & (y > -reach) & (y < ny + reach)
     catalog, x, y = catalog.select(near), x[near], y[near]
 
-    field_x, field_y = _field_angles(detector, x, y)
+    field_x, field_y = field_angles(detector, x, y)
     field = PsfField.draw(config, exposure.exposure_id)
-    psf_fwhm, psf_e1, psf_e2 = _psf_on_detector(field, view, field_x, field_y)
-    galaxy_e1, galaxy_e2 = _to_pixel_axes(catalog.e1, catalog.e2, view.to_sky)
+    psf_fwhm, psf_e1, psf_e2 = psf_on_detector(field, view, field_x, field_y)
+    galaxy_e1, galaxy_e2 = to_pixel_axes(catalog.e1, catalog.e2, view.to_sky)
     # A galaxy is a PSF-shaped blob whose second moments are the sum of both.
     fwhm = np.hypot(psf_fwhm, catalog.size)
     share = (catalog.size / fwhm) ** 2
     magnitude = catalog.magnitude(exposure.band)
-    flux = 10.0 ** (0.4 * (_zero_point(exposure) - magnitude))
+    flux = 10.0 ** (0.4 * (total_zero_point(exposure) - magnitude))
     if config.vignetting:
         flux *= vignetting(np.hypot(field_x, field_y))
     if not config.shadow_in_flat:
@@ -280,160 +187,6 @@ def _pixels(
     projection = camera.sky_projection(detector.id, boresight=exposure.boresight, rotation=exposure.rotation)
     position = projection.sky_to_pixel(SkyCoord(catalog.ra * u.deg, catalog.dec * u.deg))
     return np.asarray(position.x), np.asarray(position.y)
-
-
-def _field_angles(detector: Detector, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return field angles (degrees) of pixel positions."""
-    if not x.size:
-        return np.zeros(0), np.zeros(0)
-    angle = detector.to_field_angle.apply_forward(x=x, y=y)
-    return np.rad2deg(angle.x), np.rad2deg(angle.y)
-
-
-def _zero_point(exposure: SimulatedExposure) -> float:
-    """Return the AB magnitude that gives one electron in an exposure."""
-    photometry = BAND_PHOTOMETRY[exposure.band]
-    return photometry.zero_point + 2.5 * float(np.log10(max(exposure.exposure_time, 1e-3)))
-
-
-def _background(
-    config: SimulationConfig, detector: Detector, exposure: SimulatedExposure, view: DetectorView
-) -> np.ndarray:
-    """Return expected electrons of sky or lamp per pixel, on the grid."""
-    match exposure.image_type:
-        case ImageType.SCIENCE:
-            magnitude = config.sky_magnitude
-            if magnitude is None:
-                magnitude = BAND_PHOTOMETRY[exposure.band].sky
-            per_arcsec2 = 10.0 ** (0.4 * (_zero_point(exposure) - magnitude))
-            light = np.asarray(per_arcsec2 * view.pixel_scale**2 * view.illumination)
-        case ImageType.FLAT:  # by a projector that fills the beam evenly
-            light = np.full(view.illumination.shape, config.flat_level)
-        case _:
-            return np.zeros(view.illumination.shape)
-    if config.shadow_in_flat:
-        return light
-    nx = detector.bbox.x.size
-    return np.asarray(light * shadow(config, np.linspace(0, nx - 1, _NODES), nx))
-
-
-def expected_sky(
-    config: SimulationConfig,
-    detector: Detector,
-    exposure: SimulatedExposure,
-    view: DetectorView,
-    x: np.ndarray,
-    y: np.ndarray,
-) -> np.ndarray:
-    """Return the expected level of sky or lamp after the flat.
-
-    Parameters
-    ----------
-    config
-        The simulation.
-    detector
-        The detector.
-    exposure
-        The exposure.
-    view
-        Where the detector looks.
-    x, y
-        Pixel positions, of one shape.
-
-    Returns
-    -------
-    level
-        Electrons, of that shape.
-    """
-    ny, nx = detector.bbox.shape
-    nodes = np.linspace(0, ny - 1, _NODES), np.linspace(0, nx - 1, _NODES)
-    grid = _background(config, detector, exposure, view)
-    return np.asarray(scipy.interpolate.RegularGridInterpolator(nodes, grid)((y, x)))
-
-
-def _add_to_image(
-    image: np.ndarray,
-    config: SimulationConfig,
-    *,
-    seeing: np.ndarray | float,
-    pixel_scale: float,
-    threshold: float = 0.01,
-    **objects: np.ndarray,
-) -> None:
-    """Draw objects (x, y, flux; fwhm in arcsec, e1, e2), in or out of focus,
-    trailed or not; `seeing` is the FWHM of the PSF in arcsec.
-    """
-    profile = moffat_profile(config.moffat_beta)
-    if config.psf_profile == "kolmogorov":
-        profile = kolmogorov_profile()
-    if config.donut_diameter is not None:
-        sharp = float(np.median(seeing)) if np.size(seeing) else 1.0
-        profile = donut_profile(round(sharp / config.donut_diameter, 3))
-        objects["fwhm"] = np.sqrt(config.donut_diameter**2 + objects["fwhm"] ** 2 - np.square(seeing))
-    objects["fwhm"] = objects["fwhm"] / pixel_scale
-    length = config.trail / pixel_scale
-    if length > 0.0 and objects["fwhm"].size:
-        n = int(np.ceil(4.0 * length / objects["fwhm"].min())) + 1
-        step = (np.arange(n) - 0.5 * (n - 1)) / n * length
-        angle = np.deg2rad(config.trail_angle)
-        objects = {name: np.repeat(values, n) for name, values in objects.items()}
-        objects["flux"] = objects["flux"] / n
-        objects["x"] = objects["x"] + np.tile(step * np.cos(angle), objects["x"].size // n)
-        objects["y"] = objects["y"] + np.tile(step * np.sin(angle), objects["y"].size // n)
-    add_objects(image, profile=profile, threshold=threshold, **objects)
-
-
-def draw_star(
-    config: SimulationConfig,
-    detector: Detector,
-    exposure: SimulatedExposure,
-    view: DetectorView,
-    x: float,
-    y: float,
-    *,
-    size: int,
-) -> np.ndarray:
-    """Draw a star of unit flux, without noise.
-
-    Parameters
-    ----------
-    config
-        The simulation.
-    detector
-        The detector.
-    exposure
-        The exposure.
-    view
-        Where the detector looks.
-    x, y
-        Pixel position at which the PSF is taken.
-    size
-        Side of the stamp, odd.
-
-    Returns
-    -------
-    stamp
-        Pixels of shape ``(size, size)``, float64; the star is in the middle
-        of the middle one.
-    """
-    angles = _field_angles(detector, np.array([x]), np.array([y]))
-    fwhm, e1, e2 = _psf_on_detector(PsfField.draw(config, exposure.exposure_id), view, *angles)
-    stamp = np.zeros((size, size), np.float32)
-    middle = np.array([(size - 1) / 2.0])
-    _add_to_image(
-        stamp,
-        config,
-        seeing=fwhm,
-        pixel_scale=view.pixel_scale,
-        threshold=1e-3,
-        x=middle,
-        y=middle,
-        flux=np.array([1e6]),
-        fwhm=fwhm,
-        e1=e1,
-        e2=e2,
-    )
-    return stamp.astype(np.float64) / 1e6
 
 
 def render(
@@ -463,12 +216,12 @@ def render(
     """
     detector = ccd.detector
     view = view_detector(camera, detector, exposure, vignetted=config.vignetting)
-    background = _background(config, detector, exposure, view)
+    background = illuminate(config, detector, exposure, view)
     charge = np.zeros(ccd.shape, np.float32)
     objects = None
     if exposure.sees_sky:
         objects = observe(config, camera, detector, exposure, view)
-        _add_to_image(
+        draw_objects(
             charge,
             config,
             seeing=objects.psf_fwhm,
@@ -499,7 +252,7 @@ def render(
     truth = DetectorTruth(
         **_light_truth(config, detector, exposure, view),
         **_sky_truth(config, ccd, exposure, background),
-        vignetting=float(view.illumination[_NODES // 2, _NODES // 2]),
+        vignetting=float(view.illumination[NODES // 2, NODES // 2]),
         pixel_scale_arcsec=view.pixel_scale,
         n_stars=n_stars,
         n_galaxies=0 if objects is None else len(objects.catalog) - n_stars,
@@ -516,12 +269,12 @@ def _light_truth(
     if not exposure.sees_sky:
         return dict.fromkeys(_LIGHT_TRUTH, np.nan)
     field = PsfField.draw(config, exposure.exposure_id)
-    fwhm, e1, e2 = _psf_on_detector(field, view, *(np.asarray(angle) for angle in view.field))
+    fwhm, e1, e2 = psf_on_detector(field, view, *(np.asarray(angle) for angle in view.field))
     ny, nx = detector.bbox.shape
     star = draw_star(config, detector, exposure, view, (nx - 1) / 2.0, (ny - 1) / 2.0, size=161)
     moments = adaptive_moments(star)
-    zero_point = _zero_point(exposure)
-    share = aperture_fraction(star, _APERTURE) * view.illumination[_NODES // 2, _NODES // 2]
+    zero_point = total_zero_point(exposure)
+    share = aperture_fraction(star, _APERTURE) * view.illumination[NODES // 2, NODES // 2]
     values = (
         *(float(value) for value in (fwhm, e1, e2)),
         *(moments.sigma, moments.e1, moments.e2),
@@ -537,7 +290,7 @@ def _sky_truth(
 ) -> dict[str, float]:
     """Return level and noise of the sky where there is light."""
     nx = ccd.shape[1]
-    nodes = shadow(config, np.linspace(0, nx - 1, _NODES), nx) >= _LIT
+    nodes = shadow(config, np.linspace(0, nx - 1, NODES), nx) >= _LIT
     lit = background[::8, ::8] if config.shadow is None else background[:, nodes]
     level = float(np.median(lit)) if lit.size else np.nan
     variances = []

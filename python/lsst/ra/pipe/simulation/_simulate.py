@@ -25,12 +25,13 @@ from ..camera import Camera, load_camera
 from ._calibrations import SimulatedCalibration, write_calibrations
 from ._ccd import build_ccd
 from ._config import SimulationConfig
-from ._detector import DetectorTruth, ObservedObjects, render, view_detector
+from ._detector import DetectorTruth, ObservedObjects, render
 from ._exposures import SimulatedExposure, plan_exposures
 from ._headers import amplifier_header, primary_header, raw_file_name
 from ._manifest import write_manifest
 from ._random import Stream, random_stream
 from ._sky import BANDS, SkyCatalog
+from ._view import view_detector
 from ._write import atomic_path, write_raw, write_table
 
 _NANOJANSKY = 31.4

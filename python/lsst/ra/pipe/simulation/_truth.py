@@ -18,9 +18,10 @@ from lsst.images import DetectorFrame, SkyProjection
 
 from ..camera import Camera, load_camera
 from ._config import SimulationConfig
-from ._detector import DetectorView, draw_star, expected_sky, view_detector
 from ._exposures import SimulatedExposure, plan_exposures
+from ._light import draw_star, expected_sky
 from ._moments import AdaptiveMoments, adaptive_moments
+from ._view import DetectorView, view_detector
 
 
 class TrueDetector:

@@ -28,6 +28,8 @@ from scipy.spatial import KDTree
 _MATCH_RADIUS = 5.0
 """Largest distance (pixels) between an object and its detection: 1 arcsec."""
 _GRID = 9
+_BRIGHT = 1e6
+_HALO_FWHM = 12.0
 _SKY_STRIDE = 8
 
 
@@ -130,10 +132,13 @@ def score(truth: Truth, result: Struct, *, image: npt.NDArray[np.float32], core_
         *_score_classes(truth, stars),
         Row("CPU (s)", None, core_seconds, "core_seconds"),
     )
-    notes = tuple(
-        f"{name}: {metrics[name]}"
-        for name in ("psf_status", "astrometry_status", "photometry_status")
-        if metrics.get(name, "ok") not in ("ok", "")
+    notes = (
+        _describe_false(truth, false),
+        *(
+            f"{name}: {metrics[name]}"
+            for name in ("psf_status", "astrometry_status", "photometry_status")
+            if metrics.get(name, "ok") not in ("ok", "")
+        ),
     )
     return Score(truth.name, rows, false, missed, notes)
 
@@ -319,6 +324,25 @@ def _score_detection(
         {"x": truth.x[missed], "y": truth.y[missed], "flux": truth.flux[missed], "snr": ratio[missed]}
     )
     return rows, stars[is_false], lost
+
+
+def _describe_false(truth: Truth, false: astropy.table.Table) -> str:
+    """Say what the false detections are, as far as that is known."""
+    if not len(false):
+        return "no false detections"
+    bright = truth.flux > _BRIGHT
+    places = np.stack([np.asarray(false["x"], float), np.asarray(false["y"], float)], axis=1)
+    near = np.zeros(len(false), bool)
+    if bright.any():
+        tree = KDTree(np.stack([truth.x[bright], truth.y[bright]], axis=1))
+        near = tree.query(places)[0] < _HALO_FWHM * truth.fwhm
+    flags = [name for name in ("is_saturated", "is_edge", "is_bad", "is_sharp") if name in false.colnames]
+    flagged = np.any([np.asarray(false[name], bool) for name in flags], axis=0)
+    n_near, n_flagged, n_clean = (np.count_nonzero(k) for k in (near, ~near & flagged, ~near & ~flagged))
+    return (
+        f"{len(false)} false detections: {n_near} near stars of over {_BRIGHT:g} electron,"
+        f" {n_flagged} others with a flag, {n_clean} without"
+    )
 
 
 def _score_classes(truth: Truth, stars: astropy.table.Table) -> list[Row]:

@@ -104,7 +104,7 @@ UNMEASURABLE: Mapping[str, Mapping[str, Any]] = {
     "dome_flat": {**_EMPTY, "sky_magnitude": 17.0},
     "dark_with_cosmic_rays": {**_EMPTY, "sky_magnitude": 40.0, "cosmic_ray_rate": 20.0},
     "empty_sky": {**_EMPTY},
-    "all_vignetted": {"shadow": 0.0, "shadow_width": 100.0},
+    "all_vignetted": {"shadow": -0.5},
     "trailed": {"trail": 10.0},
     "donut_small": {"donut_diameter": 3.0},
     "donut": {"donut_diameter": 12.0},

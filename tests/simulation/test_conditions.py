@@ -18,7 +18,7 @@ import pydantic
 import pytest
 from astropy.coordinates import SkyCoord
 from lsst.ra.pipe.camera import Camera, load_camera, read_raw
-from lsst.ra.pipe.camera.calibrations import PhotonTransferCurve
+from lsst.ra.pipe.camera.calibrations import Defects, PhotonTransferCurve
 from lsst.ra.pipe.simulation import (
     SimulationConfig,
     TrueDetector,
@@ -111,14 +111,14 @@ def test_dead_amplifiers_read_no_signal(camera: Camera) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_the_photon_transfer_curve_knows_dead_amplifiers_if_told(
-    tmp_path: pathlib.Path, *, known: bool
-) -> None:
-    """Bad amplifiers are in the calibration only when they are known."""
+def test_calibrations_know_dead_amplifiers_if_told(tmp_path: pathlib.Path, *, known: bool) -> None:
+    """A defect covers them, and the photon transfer curve has them, or not."""
     config = SimulationConfig(**CLEAN, dead_amplifiers=("C13",), dead_amplifiers_known=known)
     result = simulate(config.model_copy(update={"n_exposures": 0}), tmp_path)
-    [path] = [one.path for one in result.calibrations if one.dataset_type == "ptc"]
-    assert PhotonTransferCurve.read(path).bad_amplifiers == ({"C13"} if known else set())
+    files = {one.dataset_type: one.path for one in result.calibrations}
+    assert PhotonTransferCurve.read(files["ptc"]).bad_amplifiers == ({"C13"} if known else set())
+    covered = Defects.read(files["defects"]).covered_amplifiers(load_camera("LSSTCam")[DETECTOR])
+    assert covered == ({"C13"} if known else set())
 
 
 def test_an_amplifier_that_the_detector_lacks_cannot_be_dead(camera: Camera) -> None:

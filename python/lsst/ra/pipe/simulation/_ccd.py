@@ -160,9 +160,17 @@ def build_ccd(config: SimulationConfig, detector: Detector) -> Ccd:
         bias=_bias(config, detector),
         dark=dark,
         flat=flat,
-        defects=defects,
+        defects=(*defects, *_dead_boxes(config, detector)),
         dead=config.dead_amplifiers,
     )
+
+
+def _dead_boxes(config: SimulationConfig, detector: Detector) -> list[tuple[int, int, int, int]]:
+    """Return the boxes of the dead amplifiers that are known."""
+    if not config.dead_amplifiers_known:
+        return []
+    boxes = [amplifier.bbox for amplifier in detector.amplifiers if amplifier.name in config.dead_amplifiers]
+    return [(box.x.start, box.y.start, box.x.size, box.y.size) for box in boxes]
 
 
 def _nominal(amplifier: Amplifier) -> AmplifierCalibrations:

@@ -158,9 +158,10 @@ class SimulationConfig(pydantic.BaseModel, frozen=True, extra="forbid", use_attr
     """Amplifiers, such as ``C10``, that read no signal on any detector."""
 
     dead_amplifiers_known: bool = True
-    """Whether the photon transfer curve calls the dead amplifiers bad."""
+    """Whether defects cover the dead amplifiers and the photon transfer curve
+    calls them bad."""
 
-    shadow: float | None = pydantic.Field(default=None, ge=0.0, le=1.0)
+    shadow: float | None = pydantic.Field(default=None, ge=-1.0, le=1.0)
     """Something in front of the camera takes the light of every detector
     beyond this fraction of its width; nothing does if unset."""
 

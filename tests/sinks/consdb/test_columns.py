@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
+from astropy.coordinates import Angle, SkyCoord
 from consdb_inputs import make_metrics, make_unknown_metrics
 from lsst.ra.pipe.algorithms.measurement import DETECTOR_METRICS
+from lsst.ra.pipe.camera import load_camera
 from lsst.ra.pipe.sinks.consdb import (
     QUICKLOOK_TABLES,
     SCHEMAS,
@@ -24,6 +28,7 @@ from lsst.ra.pipe.sinks.consdb import (
     Source,
     Statistic,
     Unknown,
+    describe_source,
     load_schema,
     quicklook_sources,
     same_unit,
@@ -136,6 +141,41 @@ def test_statistics_skip_what_is_not_known() -> None:
     }
     assert list(values.values()) == [10, 20, 30, 40]
     assert math.isnan(Aggregate(Measured("n_psf_stars"), Statistic.TOTAL).value([make_unknown_metrics()]))
+
+
+@pytest.mark.parametrize(("instrument", "detector"), [("LSSTCam", 94), ("LATISS", 0)])
+@pytest.mark.parametrize(("dec", "rotation"), [(-30.0, 0.3), (70.0, 359.5), (-85.0, 200.0)])
+def test_fitted_rotation_is_that_of_the_projection(
+    instrument: str, detector: int, dec: float, rotation: float
+) -> None:
+    """It is the angle on the sky that the headers give, too."""
+    camera = load_camera(instrument)
+    projection = camera.sky_projection(
+        detector, boresight=SkyCoord(359.99, dec, unit="deg"), rotation=Angle(rotation, "deg")
+    )
+    ny, nx = camera.facts[detector].shape
+    sky = projection.pixel_to_sky(
+        x=np.array([0.5 * (nx - 1), -0.5, nx - 0.5, nx - 0.5, -0.5]),
+        y=np.array([0.5 * (ny - 1), -0.5, -0.5, ny - 0.5, ny - 0.5]),
+    )
+    metrics: dict[str, Any] = {"astrometry_status": "ok"}
+    for place, one in zip(("center", "corner_0", "corner_1", "corner_2", "corner_3"), sky, strict=True):
+        metrics |= {f"{place}_ra_degree": one.ra.deg, f"{place}_dec_degree": one.dec.deg}
+    tables = load_schema(instrument, named=False).tables
+    sources = quicklook_sources({name: tables[name].columns.keys() for name in QUICKLOOK_TABLES})
+    source = sources["visit1_quicklook"]["astrom_sky_rotation"]
+    assert isinstance(source, Computed)
+    found = source.function([make_metrics(detector, **metrics)], detector)
+    assert found == pytest.approx(rotation, abs=1e-3)
+
+
+def test_sources_are_described() -> None:
+    """For the command that lists them."""
+    measured = Measured("seeing_zenith_500nm_arcsec", "pix", per_pixel_scale=True)
+    assert describe_source(measured) == "seeing_zenith_500nm_arcsec, as pix"
+    assert describe_source(Aggregate(Measured("n_psf_stars"), Statistic.TOTAL)) == "total of n_psf_stars"
+    assert describe_source(Unknown("from a seeing monitor")) == "NULL: from a seeing monitor"
+    assert describe_source(None).startswith("NULL")
 
 
 def test_unknown_instrument_is_named() -> None:

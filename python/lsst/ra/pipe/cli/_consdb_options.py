@@ -10,7 +10,7 @@ Its package is imported when it is wanted, as felis takes a second.
 
 from __future__ import annotations
 
-__all__ = ("ConsDbRecorder", "choose_consdb", "consdb_options", "with_consdb")
+__all__ = ("ConsDbRecorder", "choose_consdb", "consdb_option", "consdb_options", "with_consdb")
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,27 +35,25 @@ _DEFAULT_FILE = "consdb_{instrument}.sqlite3"
 instrument: their tables have the same names, and SQLite has no schemas."""
 
 
+consdb_option = click.option(
+    "--consdb",
+    envvar="RAPID_CONSDB_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Database for the quicklook tables, for SQLAlchemy; {instrument} in it stands for the "
+    f"instrument [default: REPO/{_DEFAULT_FILE} where the repository is local].",
+)
+
+
 def consdb_options[F: Callable[..., Any]](command: F) -> F:
-    """Add the options that say which database gets the metrics.
+    """Add the options that say which database gets the metrics, if any.
 
     Parameters
     ----------
     command
         Body of a command; it takes ``consdb`` and ``no_consdb``.
     """
-    for decorator in (
-        click.option("--no-consdb", is_flag=True, help="Write nothing to ConsDB."),
-        click.option(
-            "--consdb",
-            envvar="RAPID_CONSDB_URL",
-            show_envvar=True,
-            metavar="URL",
-            help="Database for the quicklook tables, for SQLAlchemy; {instrument} in it stands for the "
-            f"instrument [default: REPO/{_DEFAULT_FILE} where the repository is local].",
-        ),
-    ):
-        command = decorator(command)
-    return command
+    return consdb_option(click.option("--no-consdb", is_flag=True, help="Write nothing to ConsDB.")(command))
 
 
 def choose_consdb(url: str | None, repository: str, *, no_consdb: bool = False) -> str | None:

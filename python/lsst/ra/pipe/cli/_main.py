@@ -13,6 +13,7 @@ import logging
 import click
 
 _COMMANDS = {
+    "consdb": "_consdb",
     "demo": "_demo",
     "distribute": "_distribute",
     "drift": "_drift",

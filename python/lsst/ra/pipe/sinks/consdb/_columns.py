@@ -16,6 +16,7 @@ __all__ = (
     "Source",
     "Statistic",
     "Unknown",
+    "describe_source",
     "quicklook_sources",
     "same_unit",
 )
@@ -42,9 +43,14 @@ QUICKLOOK_TABLES = (
 
 _FWHM_OVER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
-_METRIC_SYNONYMS = {"count": "electron", "count**2": "electron2", "nJy/count": "nJy / electron"}
-"""Units of the schema files for pixel values: post-ISR images are in electron,
-as the columns' UCDs say, too."""
+_SCHEMA_UNITS: Mapping[str, str] = {
+    "count": "electron",
+    "count**2": "electron2",
+    "nJy/count": "nJy / electron",
+    "arcsec/pixel": "arcsec",
+}
+"""What units of the schema files stand for.  Post-ISR pixels are in electron,
+as the columns' UCDs say, too; and the side of a pixel is an angle."""
 
 
 class Statistic(enum.StrEnum):
@@ -243,10 +249,10 @@ def same_unit(schema_unit: str, unit: str) -> bool:
     unit
         Unit of a `Source`.
     """
-    expected = _METRIC_SYNONYMS.get(schema_unit, schema_unit) if unit else schema_unit
-    if expected == "arcsec/pixel":
-        expected = "arcsec"
-    return u.Unit(expected) == u.Unit(unit) or (schema_unit == "count" and not unit)
+    if schema_unit == "count" and not unit:
+        # A number of things.
+        return True
+    return bool(u.Unit(_SCHEMA_UNITS.get(schema_unit, schema_unit)) == u.Unit(unit))
 
 
 def quicklook_sources(tables: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Source]]:
@@ -268,6 +274,29 @@ def quicklook_sources(tables: Mapping[str, Sequence[str]]) -> dict[str, dict[str
         found = {column: _source(table, column) for column in tables[table]}
         sources[table] = {column: source for column, source in found.items() if source is not None}
     return sources
+
+
+def describe_source(source: Source | None) -> str:
+    """Say where the value of a column comes from, or why it has none.
+
+    Parameters
+    ----------
+    source
+        Source of the column; `None` if the column is not known.
+    """
+    match source:
+        case None:
+            return "NULL: this column is new in the schema"
+        case Key():
+            return "key"
+        case Unknown(reason):
+            return f"NULL: {reason}"
+        case Computed(metrics=metrics):
+            return f"computed from {', '.join(metrics)}"
+        case Aggregate(measured, statistic):
+            return f"{statistic} of {describe_source(measured)}"
+        case Measured(metric, unit):
+            return metric + (f", as {unit}" if unit and source.per_pixel_scale else "")
 
 
 def number(metrics: Mapping[str, Any], name: str) -> float:
@@ -326,12 +355,22 @@ def _fitted(name: str) -> Callable[[Sequence[Mapping[str, Any]], int], float]:
 
 
 def _fitted_rotation(detectors: Sequence[Mapping[str, Any]], middle: int) -> float:
-    """Return the fitted sky rotation angle."""
+    """Return the position angle, from north over east, of the y axis of the
+    detector in the middle: the sky rotation angle.
+    """
     metrics = _fitted_middle(detectors, middle)
     if metrics is None:
         return math.nan
-    fitted = number(metrics, "rotation_degree") + number(metrics, "pointing_rotation_degree")
-    return fitted % 360.0
+    ra, dec = (
+        np.radians([number(metrics, f"{place}_{axis}_degree") for place in _PLACES]) for axis in ("ra", "dec")
+    )
+    # Tangent plane at the centre, the first place.
+    east = np.cos(dec) * np.sin(ra - ra[0])
+    north = np.sin(dec) * np.cos(dec[0]) - np.cos(dec) * np.sin(dec[0]) * np.cos(ra - ra[0])
+    depth = np.sin(dec) * np.sin(dec[0]) + np.cos(dec) * np.cos(dec[0]) * np.cos(ra - ra[0])
+    _, lower_left, lower_right, upper_right, upper_left = (east + 1j * north) / depth
+    along_y = upper_left + upper_right - lower_left - lower_right
+    return math.degrees(math.atan2(along_y.real, along_y.imag)) % 360.0
 
 
 def _fitted_middle(detectors: Sequence[Mapping[str, Any]], middle: int) -> Mapping[str, Any] | None:
@@ -341,11 +380,16 @@ def _fitted_middle(detectors: Sequence[Mapping[str, Any]], middle: int) -> Mappi
     return None
 
 
+_PLACES = ("center", "corner_0", "corner_1", "corner_2", "corner_3")
+"""Of a detector, of which there are positions on the sky."""
+
 _COMPUTED: Mapping[str, Computed] = {
     "n_inputs": Computed(_count, "", ("detector",)),
     "astrom_ra": Computed(_fitted("center_ra_degree"), "deg", ("center_ra_degree", "astrometry_status")),
     "astrom_dec": Computed(_fitted("center_dec_degree"), "deg", ("center_dec_degree", "astrometry_status")),
     "astrom_sky_rotation": Computed(
-        _fitted_rotation, "deg", ("rotation_degree", "pointing_rotation_degree", "astrometry_status")
+        _fitted_rotation,
+        "deg",
+        (*(f"{place}_{axis}_degree" for place in _PLACES for axis in ("ra", "dec")), "astrometry_status"),
     ),
 }

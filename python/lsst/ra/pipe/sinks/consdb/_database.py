@@ -103,7 +103,7 @@ class ConsDbDatabase:
         """
         if self._views is not None:
             return
-        with self._errors(f"{self.name}: the tables of {self.schema.name}"):
+        with self._errors(f"the tables of {self.schema.name}"):
             found = self._inspect(tables)
             if create and any(columns is None for columns in found.values()):
                 self._create()

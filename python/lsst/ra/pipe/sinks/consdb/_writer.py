@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ("ConsDbWriter", "WriteReport")
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -159,13 +160,8 @@ class ConsDbWriter:
                     ("ccdexposure_quicklook", "ccdexposure_id"),
                     ("ccdvisit1_quicklook", "ccdvisit_id"),
                 ):
-                    values = {column: self._sources[table][column] for column in self._columns[table]}
-                    results = {
-                        column: source.value(metrics)
-                        for column, source in values.items()
-                        if isinstance(source, Measured)
-                    }
-                    outcomes[table] = self._insert_once(connection, table, {**row, name: number, **results})
+                    results = {**row, name: number, **self._measure(table, metrics)}
+                    outcomes[table] = self._insert_once(connection, table, results)
         self._known.add(exposure)
         return WriteReport(outcomes)
 
@@ -277,10 +273,20 @@ class ConsDbWriter:
 
     def _insert_once(self, connection: sqlalchemy.Connection, table: str, row: Mapping[str, Any]) -> Outcome:
         """Insert a row, or fill in our columns of one that others have made."""
-        columns = self._columns[table]
+        # What knows nothing must not replace what knows nothing.
+        columns = [name for name in self._columns[table] if not math.isnan(row[name])]
         target = self._database.schema.tables[table]
-        unfilled = sqlalchemy.and_(*(target.c[column].is_(None) for column in columns))
+        unfilled = sqlalchemy.and_(*(target.c[name].is_(None) for name in self._columns[table]))
         return self._database.insert(connection, table, row, update=columns, where=unfilled)
+
+    def _measure(self, table: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """Take the columns of a detector from its metrics."""
+        sources = self._sources[table]
+        return {
+            column: source.value(metrics)
+            for column in self._columns[table]
+            if isinstance(source := sources[column], Measured)
+        }
 
     def _summarize(self, table: str, detectors: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Compute the columns of an exposure."""
@@ -297,10 +303,10 @@ class ConsDbWriter:
 def _region(metrics: Mapping[str, Any]) -> str | None:
     """Write a detector's outline as STC-S, as the header service does."""
     corners = [
-        float(metrics.get(f"corner_{corner}_{axis}_degree", float("nan")))
+        float(metrics.get(f"corner_{corner}_{axis}_degree", math.nan))
         for corner in range(4)
         for axis in ("ra", "dec")
     ]
-    if any(corner != corner for corner in corners):
+    if any(math.isnan(corner) for corner in corners):
         return None
     return "Polygon ICRS " + " ".join(f"{corner:.6f}" for corner in corners)

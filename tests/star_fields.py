@@ -136,6 +136,7 @@ def solve(
         usable=field.usable,
         jacobian=detector.jacobian,
         half_size=detector.half_size,
+        plane=detector.plane,
         **changes,  # type: ignore[arg-type]
     )
     return solution, detector

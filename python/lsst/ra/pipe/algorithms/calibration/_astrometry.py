@@ -26,7 +26,7 @@ from ._plane_fit import (
     pair_up,
     typical_distance,
 )
-from ._tangent_plane import PlaneCorrection
+from ._tangent_plane import PlaneCorrection, TangentPlane
 
 _MAX_MATCH_RADIUS = 1.5
 _STATISTICS_CLIP = 3.0
@@ -83,7 +83,8 @@ class AstrometricSolution:
 
     rotation: float
     """Fitted minus initial position angle of the detector, north through
-    east, in degrees."""
+    east, in degrees; each angle with respect to north where the detector's
+    centre is, if the tangent plane was given."""
 
     fit_error: float
     """Expected error of fitted positions, as distance in arcsec and rms over
@@ -106,6 +107,7 @@ def solve_astrometry(
     usable: npt.NDArray[np.bool_],
     jacobian: npt.NDArray[np.float64],
     half_size: tuple[float, float],
+    plane: TangentPlane | None = None,
     settings: AstrometrySettings | None = None,
 ) -> AstrometricSolution:
     """Match sources to references and fit the correction between them.
@@ -127,6 +129,10 @@ def solve_astrometry(
         centre, in arcsec per pixel.
     half_size
         Half the width and half the height of the detector, in pixels.
+    plane
+        The tangent plane, for the direction of north; it changes with the
+        position, much so near the poles. If not given, north is that of the
+        plane's centre.
     settings
         Choices; defaults if not given.
 
@@ -180,7 +186,7 @@ def solve_astrometry(
         offset_std=std,
         shift_ra=correction.shift[0],
         shift_dec=correction.shift[1],
-        rotation=correction.rotation,
+        rotation=correction.rotation - (plane.convergence(*correction.shift) if plane is not None else 0.0),
         fit_error=fit_error(pairs.keep(used), correction, points=detector.sample(), settings=settings),
         log10_chance=match.log_chance / math.log(10.0),
     )

@@ -77,6 +77,26 @@ class TangentPlane:
         ra = self.ra + np.degrees(np.arctan2(x, depth))
         return ra % 360.0, np.degrees(np.arctan2(sine + y * cosine, np.hypot(x, depth)))
 
+    def convergence(self, xi: float, eta: float) -> float:
+        """Tell how far north, as seen at a point, is turned in the plane.
+
+        Parameters
+        ----------
+        xi, eta
+            The point, in arcsec.
+
+        Returns
+        -------
+        angle
+            Position angle in the plane of the direction to the pole, in
+            degrees; 0 at the centre.
+        """
+        x, y = xi / _ARCSEC_PER_RADIAN, eta / _ARCSEC_PER_RADIAN
+        sine, cosine = np.sin(np.radians(self.dec)), np.cos(np.radians(self.dec))
+        # Meridians are straight lines through the pole, which is in the
+        # plane at xi = 0, eta = cosine / sine.
+        return float(np.degrees(np.arctan2(-x * sine, cosine - y * sine)))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PlaneCorrection:

@@ -16,26 +16,30 @@ __all__ = (
 )
 
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 from astro_metadata_translator import ObservationInfo
+from astropy.table import Table, vstack
 
+from lsst.daf.butler import DeferredDatasetHandle
 from lsst.images import (
     BackgroundMap,
-    DetectorFrame,
+    Box,
     Image,
     Mask,
     MaskedImage,
     ObservationSummaryStats,
-    SkyProjection,
     VisitImage,
 )
 from lsst.images.cameras import Detector
-from lsst.images.fields import ChebyshevField
-from lsst.images.psfs import GaussianPointSpreadFunction
-from lsst.pex.config import Field, ListField, RangeField
+from lsst.images.fields import ChebyshevField, Field
+from lsst.images.psfs import GaussianPointSpreadFunction, PointSpreadFunction
+from lsst.pex.config import Field as ConfigField
+from lsst.pex.config import ListField, RangeField
 from lsst.pipe.base import (
     AlgorithmError,
     InputQuantizedConnection,
@@ -46,20 +50,26 @@ from lsst.pipe.base import (
     QuantumContext,
     Struct,
 )
-from lsst.pipe.base.connectionTypes import Input, Output
+from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
+from ..algorithms.calibration import nanojansky_per_electron
 from ..algorithms.measurement import (
     DetectorMeasurement,
     MeasurementSettings,
     NoBackgroundError,
     PlaneBits,
+    StarReferences,
     make_star_table,
     measure_detector,
     set_plane,
 )
-from ._calibrate_summary import compute_metrics, compute_summary_stats, locate_detector, sky_positions
+from ._calibrate_summary import sky_positions, summarize_calibration
+from ._piff_psf import make_piff_psf
+from ._reference_calibration import ReferenceCalibration, calibrate_with_references
 
 _PSF_STAMP_SIZE = 41
+_PSF_FLUX = "base_PsfFlux_instFlux"
+"""Name of the PSF flux in the Science Pipelines' aperture corrections."""
 
 
 class NoGoodPixelsError(AlgorithmError):
@@ -118,6 +128,15 @@ class CalibrateImageConnections(
         dimensions=("instrument", "exposure", "detector"),
         multiple=True,
     )
+    references = PrerequisiteInput(
+        doc="Reference catalogue: positions in degrees, fluxes in nJy; may be missing.",
+        name="the_monster_20250219",
+        storageClass="ArrowAstropy",
+        dimensions=("htm7",),
+        multiple=True,
+        deferLoad=True,
+        minimum=0,
+    )
     exposure = Output(
         doc="The image minus its sky, with mask, variance, PSF, sky projection and summary statistics.",
         name="preliminary_visit_image",
@@ -171,14 +190,18 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
         dtype=int, default=3, min=1, doc="Most rounds of masking sources and fitting the sky again."
     )
     detectionThreshold = RangeField(
-        dtype=float, default=8.0, min=3.0, doc="Threshold in units of the smoothed image's noise."
+        dtype=float, default=5.0, min=3.0, doc="Least signal-to-noise ratio of a point source."
     )
-    detectionBinFactor = RangeField(
+    binFactor = RangeField(
         dtype=int,
         default=2,
         min=1,
         max=8,
-        doc="Side of the blocks summed before detection, in pixels; larger is faster and blends more.",
+        doc="Side of the blocks of pixels whose means serve sky and detection; larger is faster and blends"
+        " more.",
+    )
+    doCosmicRays = ConfigField[bool](
+        dtype=bool, default=True, doc="Find cosmic rays, set the mask plane CR and fill them in."
     )
     maxSources = RangeField(
         dtype=int, default=20000, min=1, doc="Measure at most so many sources, the brightest."
@@ -202,7 +225,7 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
         doc="Standard deviation in pixels of the PSF attached to an image whose PSF could not be measured. "
         "The metrics and summary statistics of such an image stay NaN.",
     )
-    writeSourceMask = Field[bool](
+    writeSourceMask = ConfigField[bool](
         dtype=bool, default=True, doc="Set the mask plane DETECTED where sources are."
     )
 
@@ -219,7 +242,8 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
             background_order=self.backgroundOrder,
             background_iterations=self.backgroundIterations,
             detection_threshold=self.detectionThreshold,
-            detection_bin_factor=self.detectionBinFactor,
+            bin_factor=self.binFactor,
+            mask_cosmic_rays=self.doCosmicRays,
             max_sources=self.maxSources,
             min_psf_signal_to_noise=self.psfSignalToNoise,
             fallback_psf_signal_to_noise=self.psfFallbackSignalToNoise,
@@ -231,9 +255,9 @@ class CalibrateImageTask(PipelineTask):
     """Measure sky, sources and PSF, and attach them to the image.
 
     It stands where the Alert Production has its own ``calibrateImage``, and
-    writes datasets of the same names. Photometric and astrometric calibration
-    against a reference catalogue are not done: fluxes are in electron and
-    positions come from the header's pointing.
+    writes datasets of the same names. Positions and the zero point are fitted
+    to a reference catalogue. Pixels and fluxes stay in electron; the visit
+    image has the factor to nJy as its ``photometric_scaling``.
     """
 
     ConfigClass: ClassVar[type[CalibrateImageConfig]] = CalibrateImageConfig
@@ -274,10 +298,19 @@ class CalibrateImageTask(PipelineTask):
             obs_info=inputs["obs_infos"][0],
             detector=inputs["detectors"][0],
             band=str(data_id["band"]),
+            references=_read_references(inputs["references"]),
         )
         butlerQC.put(result, outputRefs)
 
-    def run(self, *, image: MaskedImage, obs_info: ObservationInfo, detector: Detector, band: str) -> Struct:
+    def run(
+        self,
+        *,
+        image: MaskedImage,
+        obs_info: ObservationInfo,
+        detector: Detector,
+        band: str,
+        references: Table | None = None,
+    ) -> Struct:
         """Measure one detector's image.
 
         Parameters
@@ -290,6 +323,9 @@ class CalibrateImageTask(PipelineTask):
             Geometry of the detector.
         band
             Short name of the passband.
+        references
+            Stars of a reference catalogue on and around the detector; see
+            `.calibrate_with_references`.
 
         Returns
         -------
@@ -297,8 +333,10 @@ class CalibrateImageTask(PipelineTask):
             Struct with ``exposure`` (`lsst.images.VisitImage`),
             ``background`` (`lsst.images.Image`), ``stars``
             (`astropy.table.Table`) and ``metrics`` (`dict`). An image
-            without stars is no error: what needs them is NaN, the metric
-            ``psf_status`` says so, and the attached PSF is a Gaussian of
+            without stars, or without references, is no error: what needs
+            them is NaN, and the metrics ``psf_status``,
+            ``astrometry_status`` and ``photometry_status`` say so. The PSF
+            attached to an image without stars is a Gaussian of
             ``fallbackPsfSigma``.
 
         Raises
@@ -326,24 +364,43 @@ class CalibrateImageTask(PipelineTask):
                 measurement.psf_status,
                 measurement.background.level,
             )
-        mask = self._mark_sources(image.mask, measurement)
-        projection: SkyProjection[DetectorFrame] = image.sky_projection
-        placement = locate_detector(projection, image.bbox)
+        calibration = calibrate_with_references(
+            measurement, references, projection=image.sky_projection, bbox=image.bbox, band=band
+        )
+        self._report(label, calibration, has_references=references is not None)
+        mask = self._mark(image.mask, measurement)
+        summary = summarize_calibration(
+            measurement, calibration, image=image, obs_info=obs_info, detector=detector, band=band
+        )
         x0, y0 = image.bbox.x.min, image.bbox.y.min
-        ra, dec = sky_positions(projection, measurement.shapes.x + x0, measurement.shapes.y + y0)
-        stars = make_star_table(measurement, ra=ra, dec=dec, origin=(x0, y0))
+        ra, dec = sky_positions(calibration.projection, measurement.shapes.x + x0, measurement.shapes.y + y0)
+        stars = make_star_table(
+            measurement, ra=ra, dec=dec, origin=(x0, y0), references=_star_references(calibration)
+        )
         exposure = self._make_visit_image(
             image,
             measurement,
+            calibration,
             mask=mask,
             obs_info=obs_info,
             detector=detector,
             band=band,
-            summary_stats=compute_summary_stats(measurement, placement, obs_info),
+            summary_stats=summary.stats(),
         )
         background = Image(measurement.background.evaluate_mesh(), unit=u.electron)
-        metrics = compute_metrics(measurement, placement, mask)
+        metrics = summary.metrics(mask)
         return Struct(exposure=exposure, background=background, stars=stars, metrics=metrics)
+
+    def _report(self, label: str, calibration: ReferenceCalibration, *, has_references: bool) -> None:
+        """Log why there is no calibration; a missing catalogue is no news."""
+        if has_references and calibration.astrometry_status != "ok":
+            self.log.warning(
+                "%s: no astrometric solution (%s); positions are those of the header's pointing.",
+                label,
+                calibration.astrometry_status,
+            )
+        elif has_references and calibration.photometry_status != "ok":
+            self.log.warning("%s: no zero point (%s).", label, calibration.photometry_status)
 
     def _measure(self, image: MaskedImage, label: str) -> DetectorMeasurement:
         """Run the algorithms on the arrays of the image."""
@@ -373,8 +430,8 @@ class CalibrateImageTask(PipelineTask):
                 unusable |= image.mask.get(plane)
             raise NoGoodPixelsError(f"{label}: {error}", bad_fraction=float(unusable.mean())) from error
 
-    def _mark_sources(self, mask: Mask, measurement: DetectorMeasurement) -> Mask:
-        """Copy the mask and set DETECTED in the sources' footprints."""
+    def _mark(self, mask: Mask, measurement: DetectorMeasurement) -> Mask:
+        """Copy the mask, set DETECTED in the sources' footprints and CR."""
         result = mask.copy()
         if self.config.writeSourceMask and "DETECTED" in mask.schema.names:
             bit = mask.schema.bit("DETECTED")
@@ -386,12 +443,17 @@ class CalibrateImageTask(PipelineTask):
                 byte=bit.index,
                 bit=int(bit.mask),
             )
+        if "CR" in mask.schema.names:
+            bit = mask.schema.bit("CR")
+            rays = measurement.cosmic_rays
+            result.array[rays.rows, rays.columns, bit.index] |= np.uint8(bit.mask)
         return result
 
     def _make_visit_image(
         self,
         image: MaskedImage,
         measurement: DetectorMeasurement,
+        calibration: ReferenceCalibration,
         *,
         mask: Mask,
         obs_info: ObservationInfo,
@@ -405,23 +467,72 @@ class CalibrateImageTask(PipelineTask):
         backgrounds.add(
             "sky", sky, "Chebyshev polynomial fitted to clipped means in a mesh.", is_subtracted=True
         )
-        sigma = measurement.psf.sigma
-        is_measured = math.isfinite(sigma)
-        psf = GaussianPointSpreadFunction(
-            sigma if is_measured else self.config.fallbackPsfSigma, image.bbox, _PSF_STAMP_SIZE
-        )
         metadata: dict[str, Any] = dict(image.metadata.items())
-        metadata["psf_is_measured"] = is_measured
+        metadata["psf_is_measured"] = measurement.psf_model is not None
         return VisitImage(
             Image(measurement.image, bbox=image.bbox, unit=u.electron),
             mask=mask,
             variance=image.variance,
-            sky_projection=image.sky_projection,
+            sky_projection=calibration.projection,
             obs_info=obs_info,
             summary_stats=summary_stats,
-            psf=psf,
+            photometric_scaling=_photometric_scaling(calibration, image.bbox),
+            psf=self._make_psf(measurement, image.bbox),
             detector=detector,
+            aperture_corrections=_aperture_corrections(measurement, image.bbox),
             backgrounds=backgrounds,
             band=band,
             metadata=metadata,
         )
+
+    def _make_psf(self, measurement: DetectorMeasurement, bbox: Box) -> PointSpreadFunction:
+        """Make the PSF that goes with the image."""
+        if measurement.psf_model is None:
+            return GaussianPointSpreadFunction(self.config.fallbackPsfSigma, bbox, _PSF_STAMP_SIZE)
+        return make_piff_psf(measurement.psf_model, bbox)
+
+
+def _read_references(handles: Iterable[DeferredDatasetHandle]) -> Table | None:
+    """Join the shards of the reference catalogue; `None` if there is none."""
+    shards = [handle.get() for handle in handles]
+    return vstack(shards, metadata_conflicts="silent") if shards else None
+
+
+def _star_references(calibration: ReferenceCalibration) -> StarReferences:
+    """Spread what is known of the matched stars over all sources."""
+    astrometry, zero_point = calibration.astrometry, calibration.zero_point
+    source = astrometry.source_index
+
+    def spread(values: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
+        column = np.full(calibration.ref_id.size, missing, dtype=values.dtype)
+        column[source] = values
+        return column
+
+    return StarReferences(
+        ref_id=calibration.ref_id,
+        ref_mag=calibration.ref_mag,
+        residual_x=spread(astrometry.residual_x, np.nan),
+        residual_y=spread(astrometry.residual_y, np.nan),
+        residual_mag=spread(zero_point.residual, np.nan),
+        is_astrometry_used=spread(astrometry.used, False),
+        is_photometry_used=spread(zero_point.used, False),
+    )
+
+
+def _photometric_scaling(calibration: ReferenceCalibration, bbox: Box) -> ChebyshevField | None:
+    """Make the factor from electron to nJy, if it is known."""
+    zero_point = calibration.zero_point.zero_point
+    if not math.isfinite(zero_point):
+        return None
+    factor = np.array([[nanojansky_per_electron(zero_point)]])
+    return ChebyshevField(bbox, factor, unit=u.nJy / u.electron)
+
+
+def _aperture_corrections(measurement: DetectorMeasurement, bbox: Box) -> dict[str, Field]:
+    """Make the field of the aperture corrections, if it is known."""
+    correction = measurement.aperture_correction
+    if correction is None:
+        return {}
+    # 1, u and v are T0 T0, T0 T1 and T1 T0.
+    constant, along_x, along_y = np.append(correction.coefficients, np.zeros(3))[:3]
+    return {_PSF_FLUX: ChebyshevField(bbox, np.array([[constant, along_x], [along_y, 0.0]]))}

@@ -18,6 +18,7 @@ from ._pixels import *
 from ._psf import *
 from ._psf_model import *
 from ._psf_photometry import *
+from ._psf_statistics import *
 from ._shapes import *
 from ._star_selection import *
 from ._star_table import *

@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
-__all__ = ("make_star_table",)
+__all__ = ("StarReferences", "make_star_table")
+
+import dataclasses
 
 import astropy.units as u
 import numpy as np
@@ -25,7 +27,36 @@ _FLAGS = {
     "is_extended": "Wider than a star by 8 per cent and three standard errors.",
     "is_sharp": "More concentrated than a star can be: cosmic ray or hot pixel.",
     "is_psf_star": "Used to measure the PSF.",
+    "is_astrometry_used": "Used to fit the sky projection.",
+    "is_photometry_used": "Used for the zero point.",
 }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StarReferences:
+    """What the reference catalogue says of ``n`` sources."""
+
+    ref_id: npt.NDArray[np.int64]
+    """``(n,)`` identifier of the reference; 0 for none."""
+
+    ref_mag: npt.NDArray[np.float64]
+    """``(n,)`` its AB magnitude; NaN for none."""
+
+    residual_x: npt.NDArray[np.float64]
+    """``(n,)`` measured minus reference position along the detector's x, in
+    arcsec; NaN for none."""
+
+    residual_y: npt.NDArray[np.float64]
+    """``(n,)`` the same along y."""
+
+    residual_mag: npt.NDArray[np.float64]
+    """``(n,)`` measured minus reference magnitude; NaN for none."""
+
+    is_astrometry_used: npt.NDArray[np.bool_]
+    """``(n,)`` whether the fit of the sky projection used the source."""
+
+    is_photometry_used: npt.NDArray[np.bool_]
+    """``(n,)`` whether the fit of the zero point used the source."""
 
 
 def make_star_table(
@@ -33,6 +64,7 @@ def make_star_table(
     *,
     ra: npt.NDArray[np.float64],
     dec: npt.NDArray[np.float64],
+    references: StarReferences,
     origin: tuple[int, int] = (0, 0),
 ) -> Table:
     """Put the measured sources of a detector into a table.
@@ -43,6 +75,8 @@ def make_star_table(
         What `measure_detector` found, in electron.
     ra, dec
         ``(n,)`` ICRS positions of the sources in degrees.
+    references
+        What the reference catalogue says of them.
     origin
         Column and row of the array's first pixel, ``(x, y)``.
 
@@ -79,6 +113,15 @@ def make_star_table(
         add(f"{prefix}_flux", flux, f"Flux within {radius:g} pixels.", u.electron)
         add(f"{prefix}_flux_err", error, f"Standard error of {prefix}_flux.", u.electron)
         add(f"{prefix}_flag", truncated, "The aperture leaves the detector or holds unusable pixels.")
+    psf = measurement.psf_photometry
+    add("psf_flux", psf.flux, "Flux as a point source, in the system of ap12_flux.", u.electron)
+    add("psf_flux_err", psf.flux_err, "Standard error of psf_flux.", u.electron)
+    add("ref_id", references.ref_id, "Star of the reference catalogue; 0 for none.")
+    add("ref_mag", references.ref_mag, "AB magnitude of that star.", u.mag)
+    for axis in "xy":
+        description = f"Measured minus reference position along the detector's {axis}."
+        add(f"ref_residual_{axis}_arcsec", getattr(references, f"residual_{axis}"), description, u.arcsec)
+    add("ref_residual_mag", references.residual_mag, "Measured minus reference magnitude.", u.mag)
     add("peak", shapes.peak, "Highest pixel within 2 pixels of the centroid.", u.electron)
     flags = {
         "is_saturated": measurement.is_saturated,
@@ -89,6 +132,8 @@ def make_star_table(
         "is_extended": measurement.selection.is_extended,
         "is_sharp": measurement.is_sharp,
         "is_psf_star": measurement.selection.is_psf_star,
+        "is_astrometry_used": references.is_astrometry_used,
+        "is_photometry_used": references.is_photometry_used,
     }
     for name, description in _FLAGS.items():
         add(name, flags[name], description)

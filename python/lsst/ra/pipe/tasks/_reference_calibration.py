@@ -1,0 +1,241 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Calibration of a detector's sources against a reference catalogue."""
+
+from __future__ import annotations
+
+__all__ = ("ReferenceCalibration", "calibrate_with_references")
+
+import dataclasses
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+from astropy.table import Table
+
+from lsst.images import Box, DetectorFrame, SkyProjection
+
+from ..algorithms.calibration import (
+    AstrometricSolution,
+    DetectorPlane,
+    PlanePositions,
+    ZeroPoint,
+    ab_magnitudes,
+    choose_flux_column,
+    correct_projection,
+    fit_zero_point,
+    moffat_aperture_fraction,
+    select_photometric_stars,
+    solve_astrometry,
+)
+from ..algorithms.measurement import CALIBRATION_RADIUS, DetectorMeasurement, determinant_radius
+
+_MATCH_SIGNAL_TO_NOISE = 8.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReferenceCalibration:
+    """What a reference catalogue tells of a detector's image."""
+
+    projection: SkyProjection[DetectorFrame]
+    """Fitted sky projection; the header's without an astrometric solution."""
+
+    astrometry: AstrometricSolution
+    """Matched stars and the correction of the header's pointing."""
+
+    zero_point: ZeroPoint
+    """Zero point, for the matched stars in the order of ``astrometry``."""
+
+    ref_id: npt.NDArray[np.int64]
+    """``(n,)`` reference of each source; 0 for none."""
+
+    ref_mag: npt.NDArray[np.float64]
+    """``(n,)`` AB magnitude of the reference; NaN for none."""
+
+    @property
+    def astrometry_status(self) -> str:
+        """``ok``, or why there is no astrometric solution."""
+        return self.astrometry.status
+
+    @property
+    def photometry_status(self) -> str:
+        """``ok``, or why there is no zero point."""
+        return self.zero_point.status if self.astrometry.status == "ok" else "no astrometry"
+
+
+def calibrate_with_references(
+    measurement: DetectorMeasurement,
+    references: Table | None,
+    *,
+    projection: SkyProjection[DetectorFrame],
+    bbox: Box,
+    band: str,
+) -> ReferenceCalibration:
+    """Match sources to references, fit the sky projection and the zero point.
+
+    Parameters
+    ----------
+    measurement
+        What was measured, in electron.
+    references
+        Stars on and around the detector: ``id``, ``coord_ra`` and
+        ``coord_dec`` (degrees, if the columns have no unit), their errors
+        ``coord_raErr`` and ``coord_decErr`` where known, fluxes in nJy. `None`
+        or an empty table if there are none.
+    projection
+        Sky projection from the header's pointing.
+    bbox
+        The image's pixels.
+    band
+        Short name of the passband.
+
+    Returns
+    -------
+    calibration
+        The calibration; what cannot be had is NaN, with the reason in its
+        status.
+
+    Raises
+    ------
+    lsst.ra.pipe.algorithms.calibration.MissingFluxColumnError
+        Raised if the catalogue has no flux for the band.
+    """
+    stars = references if references is not None and len(references) else _NO_REFERENCES
+    plane = DetectorPlane.build(projection, bbox)
+    ref_mag, ref_mag_err = _reference_magnitudes(stars, band)
+    solution = solve_astrometry(
+        _project_sources(measurement, plane, projection, bbox),
+        _project_references(stars, plane, ref_mag),
+        usable=_astrometric_stars(measurement),
+        jacobian=plane.jacobian,
+        half_size=plane.half_size,
+    )
+    source, reference = solution.source_index, solution.reference_index
+    ids = np.zeros(len(measurement.detections), dtype=np.int64)
+    mags = np.full(ids.size, np.nan)
+    ids[source], mags[source] = np.asarray(stars["id"])[reference], ref_mag[reference]
+    if solution.status == "ok":
+        projection = correct_projection(
+            projection, plane=plane.plane, correction=solution.correction, bbox=bbox
+        )
+    return ReferenceCalibration(
+        projection=projection,
+        astrometry=solution,
+        zero_point=_fit_zero_point(measurement, solution, ref_mag[reference], ref_mag_err[reference]),
+        ref_id=ids,
+        ref_mag=mags,
+    )
+
+
+_NO_REFERENCES = Table({"id": np.empty(0, np.int64), "coord_ra": np.empty(0), "coord_dec": np.empty(0)})
+
+
+def _reference_magnitudes(
+    references: Table, band: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Magnitudes in the band and their errors."""
+    if not len(references):
+        return np.empty(0), np.empty(0)
+    flux, error = choose_flux_column(references.colnames, band=band)
+    return ab_magnitudes(
+        np.asarray(references[flux], dtype=np.float64),
+        None if error is None else np.asarray(references[error], dtype=np.float64),
+    )
+
+
+def _project_sources(
+    measurement: DetectorMeasurement,
+    plane: DetectorPlane,
+    projection: SkyProjection[DetectorFrame],
+    bbox: Box,
+) -> PlanePositions:
+    """Put the sources where the header's pointing has them."""
+    shapes = measurement.shapes
+    xi, eta = plane.from_pixels(projection, shapes.x + bbox.x.min, shapes.y + bbox.y.min)
+    flux = measurement.photometry.flux[1]
+    magnitude = -2.5 * np.log10(np.where(flux > 0.0, flux, np.nan))
+    error = np.hypot(shapes.x_err, shapes.y_err) * plane.pixel_scale / np.sqrt(2.0)
+    return PlanePositions(xi=xi, eta=eta, error=error, magnitude=magnitude)
+
+
+def _project_references(
+    references: Table, plane: DetectorPlane, magnitude: npt.NDArray[np.float64]
+) -> PlanePositions:
+    """Put the references into the same plane."""
+    ra, dec = (_in_unit(references, f"coord_{axis}", u.deg) for axis in ("ra", "dec"))
+    errors = [_in_unit(references, f"coord_{axis}Err", u.arcsec) for axis in ("ra", "dec")]
+    xi, eta = plane.plane.from_sky(ra, dec)
+    return PlanePositions(
+        xi=xi, eta=eta, error=np.hypot(errors[0], errors[1]) / np.sqrt(2.0), magnitude=magnitude
+    )
+
+
+def _in_unit(table: Table, name: str, unit: u.UnitBase) -> npt.NDArray[np.float64]:
+    """Return a column of angles, in degrees unless it says otherwise; NaN
+    throughout if the table does not have it.
+    """
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    column = table[name]
+    values = u.Quantity(np.asarray(column, dtype=np.float64), column.unit or u.deg)
+    return np.asarray(values.to_value(unit))
+
+
+def _astrometric_stars(measurement: DetectorMeasurement) -> npt.NDArray[np.bool_]:
+    """Choose the sources whose positions can be trusted."""
+    shapes = measurement.shapes
+    usable = shapes.converged & (shapes.n_bad == 0) & (shapes.signal_to_noise >= _MATCH_SIGNAL_TO_NOISE)
+    return usable & ~measurement.is_saturated & ~measurement.is_edge
+
+
+def _fit_zero_point(
+    measurement: DetectorMeasurement,
+    solution: AstrometricSolution,
+    ref_mag: npt.NDArray[np.float64],
+    ref_mag_err: npt.NDArray[np.float64],
+) -> ZeroPoint:
+    """Fit the zero point in the calibration aperture, at the centre."""
+    photometry, shapes = measurement.photometry, measurement.shapes
+    aperture = photometry.radii.index(CALIBRATION_RADIUS)
+    flux, flux_err = photometry.flux[aperture], photometry.flux_err[aperture]
+    source = solution.source_index
+    usable = select_photometric_stars(
+        shapes.x,
+        shapes.y,
+        flux=flux,
+        flux_err=flux_err,
+        star_index=source,
+        aperture_radius=CALIBRATION_RADIUS,
+    )
+    sound = (shapes.n_bad == 0) & ~measurement.is_saturated & ~photometry.is_truncated[aperture]
+    return fit_zero_point(
+        flux[source],
+        flux_err=flux_err[source],
+        ref_mag=ref_mag,
+        ref_mag_err=ref_mag_err,
+        usable=usable & sound[source],
+        relative_throughput=_relative_throughput(measurement, source),
+    )
+
+
+def _relative_throughput(
+    measurement: DetectorMeasurement, source: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64] | None:
+    """Share of a star's light in the aperture, relative to the detector's
+    centre: the PSF is wider in one place than in another.
+    """
+    model, profile = measurement.psf_model, measurement.psf.profile
+    if model is None:
+        return None
+    ny, nx = model.shape
+    x, y = (
+        np.append(measurement.shapes.x[source], 0.5 * (nx - 1)),
+        np.append(measurement.shapes.y[source], 0.5 * (ny - 1)),
+    )
+    size = determinant_radius(*model.moments_at(x, y).T)
+    fwhm = profile.fwhm * size / np.median(size)
+    share = moffat_aperture_fraction(CALIBRATION_RADIUS, fwhm=fwhm, beta=profile.beta)
+    return share[:-1] / share[-1]

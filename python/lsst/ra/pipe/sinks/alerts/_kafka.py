@@ -81,6 +81,9 @@ class AlertSender:
                 "enable.idempotence": "true",
                 "delivery.timeout.ms": str(round(1e3 * delivery_seconds)),
                 "linger.ms": "0",
+                # It would tell of every attempt to connect; alerts that wait
+                # are told of here.
+                "log_level": "2",
             }
         )
 

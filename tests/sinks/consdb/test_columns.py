@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
+import pathlib
 from typing import Any
 
+import felis.cli
 import numpy as np
 import pytest
 from astropy.coordinates import Angle, SkyCoord
+from click.testing import CliRunner
 from consdb_inputs import make_metrics, make_unknown_metrics
 from lsst.ra.pipe.algorithms.measurement import DETECTOR_METRICS
 from lsst.ra.pipe.camera import load_camera
@@ -51,9 +52,17 @@ def sources(schema: ConsDbSchema) -> dict[str, dict[str, Source]]:
 def test_felis_accepts_the_schemas() -> None:
     """The observatory's own tool finds nothing wrong with the files used."""
     uris = [schema_uri(instrument) for instrument in SCHEMAS]
-    command = [sys.executable, "-m", "felis.cli", "--id-generation", "validate", *uris]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    options = ["--check-description", "--check-tap-table-indexes"]
+    result = CliRunner().invoke(felis.cli.cli, ["--id-generation", "validate", *options, *uris])
+    assert result.exit_code == 0, result.output
+
+
+def test_felis_refuses_what_is_no_schema(tmp_path: pathlib.Path) -> None:
+    """The test above can fail."""
+    file = tmp_path / "cdb.yaml"
+    file.write_text("name: cdb_lsstcam\ntables:\n- name: exposure\n  columns: [{name: exposure_id}]\n")
+    result = CliRunner().invoke(felis.cli.cli, ["--id-generation", "validate", str(file)])
+    assert result.exit_code == 1
 
 
 def test_no_column_is_forgotten(schema: ConsDbSchema, sources: dict[str, dict[str, Source]]) -> None:
@@ -148,7 +157,9 @@ def test_statistics_skip_what_is_not_known() -> None:
 def test_fitted_rotation_is_that_of_the_projection(
     instrument: str, detector: int, dec: float, rotation: float
 ) -> None:
-    """It is the angle on the sky that the headers give, too."""
+    """It is the angle on the sky that the headers give, too; LATISS's detector
+    is not quite on the boresight, which matters near the pole.
+    """
     camera = load_camera(instrument)
     projection = camera.sky_projection(
         detector, boresight=SkyCoord(359.99, dec, unit="deg"), rotation=Angle(rotation, "deg")
@@ -166,7 +177,7 @@ def test_fitted_rotation_is_that_of_the_projection(
     source = sources["visit1_quicklook"]["astrom_sky_rotation"]
     assert isinstance(source, Computed)
     found = source.function([make_metrics(detector, **metrics)], detector)
-    assert found == pytest.approx(rotation, abs=1e-3)
+    assert found == pytest.approx(rotation, abs=0.02 if instrument == "LATISS" else 1e-3)
 
 
 def test_sources_are_described() -> None:

@@ -12,7 +12,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lsst.daf.butler import Butler, DatasetNotFoundError, DimensionRecord, MissingDatasetTypeError
+from lsst.daf.butler import (
+    Butler,
+    DatasetNotFoundError,
+    DimensionRecord,
+    MissingCollectionError,
+    MissingDatasetTypeError,
+)
 
 from ...execution import ImageReport
 from ...execution.service import ServiceSettings
@@ -185,7 +191,7 @@ class ConsDbObserver:
 
     def _get(self, name: str, collections: Sequence[str], **data_id: Any) -> Any:
         """Read a dataset; `None` if it was not made."""
-        with contextlib.suppress(DatasetNotFoundError, MissingDatasetTypeError):
+        with contextlib.suppress(DatasetNotFoundError, MissingCollectionError, MissingDatasetTypeError):
             return self._reader().get(name, data_id, collections=list(collections))
         return None
 

@@ -25,6 +25,7 @@ from lsst.images.cameras import Detector
 from ._camera import Camera, load_camera
 from ._raw_errors import RawCorruptError, RawDetectorError, RawExtensionError, RawHeaderError
 from ._raw_geometry import AmplifierHeader, check_amplifier, check_detector_sections
+from ._raw_pixels import CompressedReader
 from ._translator import HeaderError, translate_header, translators
 
 _MERGED_EXTENSION = "REB_COND"
@@ -89,11 +90,14 @@ def read_raw(
         obs_info = translate_raw_metadata(path, header)
         detector = find_detector(path, obs_info, camera=camera)
         extensions = _find_amplifiers(path, fits, detector)
-        _check_geometry(path, extensions, detector)
-        amplifiers = {
-            name: _read_pixels(path, name, hdu, verify_checksums=verify_checksums)
-            for name, hdu in sorted(extensions.items(), key=lambda item: item[1].get_extnum())
-        }
+        headers = {name: _read_whole_header(path, hdu) for name, hdu in extensions.items()}
+        _check_geometry(path, extensions, headers, detector)
+        with open(path, "rb", buffering=0) as file:
+            reader = CompressedReader(file)
+            amplifiers = {
+                name: _read_pixels(path, name, hdu, headers[name], reader, verify_checksums=verify_checksums)
+                for name, hdu in sorted(extensions.items(), key=lambda item: item[1].get_extnum())
+            }
     return RawImage(amplifiers=amplifiers, detector=detector, obs_info=obs_info, header=header)
 
 
@@ -236,13 +240,21 @@ def _merged_header(path: str | os.PathLike[str], fits: fitsio.FITS) -> dict[str,
 
 def _read_header(path: str | os.PathLike[str], hdu: Any) -> dict[str, Any]:
     """Return the keywords of an extension that say no FITS structure."""
+    return _without_structure(_read_whole_header(path, hdu))
+
+
+def _without_structure(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: header[key] for key in header if key and not _STRUCTURE.fullmatch(key)}
+
+
+def _read_whole_header(path: str | os.PathLike[str], hdu: Any) -> Mapping[str, Any]:
     try:
         header = hdu.read_header()
     except (OSError, ValueError) as error:
         raise RawCorruptError(
             path, f"the header of HDU {hdu.get_extnum()} cannot be read: {_first_line(error)}"
         ) from error
-    return {key: header[key] for key in header if key and not _STRUCTURE.fullmatch(key)}
+    return {key: header[key] for key in header if key}
 
 
 def _find_amplifiers(
@@ -274,7 +286,10 @@ def _find_amplifiers(
 
 
 def _check_geometry(
-    path: str | os.PathLike[str], extensions: Mapping[str, fitsio.hdu.ImageHDU], detector: Detector
+    path: str | os.PathLike[str],
+    extensions: Mapping[str, fitsio.hdu.ImageHDU],
+    keywords: Mapping[str, Mapping[str, Any]],
+    detector: Detector,
 ) -> None:
     headers = []
     for amplifier in detector.amplifiers:
@@ -282,7 +297,7 @@ def _check_geometry(
         header = AmplifierHeader(
             extension=hdu.get_extname(),
             shape=tuple(hdu.get_info().get("dims", ())),
-            keywords=_read_header(path, hdu),
+            keywords=_without_structure(keywords[amplifier.name]),
         )
         check_amplifier(path, header, amplifier)
         headers.append(header)
@@ -290,13 +305,21 @@ def _check_geometry(
 
 
 def _read_pixels(
-    path: str | os.PathLike[str], name: str, hdu: fitsio.hdu.ImageHDU, *, verify_checksums: bool
+    path: str | os.PathLike[str],
+    name: str,
+    hdu: fitsio.hdu.ImageHDU,
+    header: Mapping[str, Any],
+    reader: CompressedReader,
+    *,
+    verify_checksums: bool,
 ) -> np.ndarray:
     try:
         if verify_checksums:
             hdu.verify_checksum()
-        # cfitsio decompresses straight into the array that it returns.
-        pixels: np.ndarray = hdu.read()
+        pixels: np.ndarray | None = reader.read(hdu, header)
+        if pixels is None:
+            # cfitsio decompresses straight into the array that it returns.
+            pixels = hdu.read()
     except (OSError, ValueError) as error:
         raise RawCorruptError(
             path,

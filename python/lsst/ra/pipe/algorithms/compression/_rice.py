@@ -9,16 +9,25 @@ it: each row of an image on its own, in blocks of 32 pixels.
 
 from __future__ import annotations
 
-__all__ = ("compress_rice",)
+__all__ = ("SPARE_BYTES", "compress_rice", "decompress_rice")
+
+from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
 
 _BLOCK = 32
 _BITS_OF_SPLIT = np.uint64(5)
 _MAX_SPLIT = 25
 """A block whose numbers have more random bits than this is not coded."""
+
+SPARE_BYTES = 512
+"""Bytes that `decompress_rice` wants beyond the last compressed one: more than
+a block takes."""
 
 
 def compress_rice(image: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -160,3 +169,152 @@ def _code(coded, n, total, out, end, bits, n_bits):  # type: ignore[no-untyped-d
         bits = (bits << np.uint64(split)) | (number & low)
         n_bits += split
     return end, bits, n_bits
+
+
+def decompress_rice(
+    data: npt.NDArray[np.uint8],
+    *,
+    offsets: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    out: npt.NDArray[np.int32],
+) -> None:
+    """Decompress the rows of an image.
+
+    Parameters
+    ----------
+    data
+        Compressed bytes, and `SPARE_BYTES` more of any value, which are
+        looked at but not used.
+    offsets, lengths
+        ``(ny,)`` where in ``data`` each row begins, and its number of bytes.
+    out
+        Contiguous image of shape ``(ny, nx)`` to fill.
+
+    Raises
+    ------
+    ValueError
+        Raised if the bytes cannot be what compression made of such an image,
+        among others because a row takes more or fewer than it has.
+    """
+    if lengths.shape != out.shape[:1] or offsets.shape != lengths.shape:
+        raise ValueError(f"{len(lengths)} compressed rows are not an image of shape {out.shape}.")
+    if (offsets < 0).any() or (lengths < 4).any() or (offsets + lengths > data.size - SPARE_BYTES).any():
+        raise ValueError(
+            f"Compressed rows lie outside of the {data.size - SPARE_BYTES} bytes that there are."
+        )
+    row = _decompress(data, offsets, lengths, out)
+    if row >= 0:
+        raise ValueError(f"Row {row} cannot be decompressed from its {lengths[row]} bytes.")
+
+
+def _type_leading_zeros(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+def _type_load(typing_context: Any, data: Any, position: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.gep(array.data, [arguments[1]])
+        word = builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
+        return builder.bswap(word)
+
+    return types.uint64(data, types.uint64), generate
+
+
+_leading_zeros: Any = intrinsic(_type_leading_zeros)
+"""Count the zeros before the first set bit: one instruction, which numba does
+not offer."""
+
+_load: Any = intrinsic(_type_load)
+"""Load eight bytes, the most significant first."""
+
+
+@numba.njit(cache=True)
+def _refill(data, position, bits, n_bits):  # type: ignore[no-untyped-def]
+    """Have at least 57 bits."""
+    bits |= _load(data, position) >> n_bits
+    taken = (np.uint64(63) - n_bits) >> np.uint64(3)
+    return position + taken, bits, n_bits + (taken << np.uint64(3))
+
+
+@numba.njit(cache=True)
+def _decompress(data, offsets, lengths, out):  # type: ignore[no-untyped-def]
+    """Decompress rows; return the first bad one, or -1."""
+    ny, nx = out.shape
+    for y in range(ny):
+        position = np.uint64(offsets[y])
+        end = position + np.uint64(lengths[y])
+        position, bits, n_bits = _refill(data, position, np.uint64(0), np.uint64(0))
+        last = np.uint32(bits >> np.uint64(32))
+        bits <<= np.uint64(32)
+        n_bits -= np.uint64(32)
+        row = out[y]
+        for x in range(0, nx, _BLOCK):
+            n = min(_BLOCK, nx - x)
+            position, bits, n_bits = _refill(data, position, bits, n_bits)
+            split = np.int64(bits >> np.uint64(59)) - 1
+            bits <<= _BITS_OF_SPLIT
+            n_bits -= _BITS_OF_SPLIT
+            if split < 0:
+                for j in range(n):
+                    row[x + j] = np.int32(last)
+            elif split < _MAX_SPLIT:
+                position, bits, n_bits, last = _decode(
+                    data, position, bits, n_bits, row, x, n, last, np.uint64(split), end
+                )
+            else:
+                position, bits, n_bits, last = _copy(data, position, bits, n_bits, row, x, n, last)
+            if position - (n_bits >> np.uint64(3)) > end:
+                return y
+        if position - (n_bits >> np.uint64(3)) != end:
+            return y
+    return -1
+
+
+@numba.njit(cache=True)
+def _copy(data, position, bits, n_bits, row, x, n, last):  # type: ignore[no-untyped-def]
+    """Take the numbers of a block that was not coded."""
+    for j in range(n):
+        position, bits, n_bits = _refill(data, position, bits, n_bits)
+        last = _add(last, np.uint32(bits >> np.uint64(32)))
+        bits <<= np.uint64(32)
+        n_bits -= np.uint64(32)
+        row[x + j] = np.int32(last)
+    return position, bits, n_bits, last
+
+
+@numba.njit(cache=True)
+def _decode(data, position, bits, n_bits, row, x, n, last, split, end):  # type: ignore[no-untyped-def]
+    """Decode the numbers of one block."""
+    shift = np.uint64(63) - split
+    for j in range(n):
+        position, bits, n_bits = _refill(data, position, bits, n_bits)
+        zeros = _leading_zeros(bits | np.uint64(1))
+        top = zeros
+        if zeros >= np.uint64(32):
+            # So large a number may go beyond the bits at hand.
+            top = np.uint64(0)
+            while bits >> np.uint64(32) == 0 and position <= end:
+                top += np.uint64(32)
+                bits <<= np.uint64(32)
+                n_bits -= np.uint64(32)
+                position, bits, n_bits = _refill(data, position, bits, n_bits)
+            zeros = _leading_zeros(bits | np.uint64(1 << 32))
+            top += zeros
+        bits <<= zeros
+        bits <<= np.uint64(1)
+        number = np.uint32((top << split) | ((bits >> np.uint64(1)) >> shift))
+        bits <<= split
+        n_bits -= zeros + np.uint64(1) + split
+        last = _add(last, number)
+        row[x + j] = np.int32(last)
+    return position, bits, n_bits, last
+
+
+@numba.njit(cache=True)
+def _add(last, number):  # type: ignore[no-untyped-def]
+    """Add the difference that a number stands for."""
+    return last + ((number >> np.uint32(1)) ^ (np.uint32(0) - (number & np.uint32(1))))

@@ -47,7 +47,8 @@ class ZeroPoint:
     """AB magnitude of a star of which one electron is in the aperture."""
 
     error: float
-    """Standard error of the zero point, in mag."""
+    """Standard error of the zero point, in mag: larger than the stars' own
+    errors make it if they scatter more."""
 
     scatter: float
     """Standard deviation of the residuals of the stars used, in mag."""
@@ -153,7 +154,8 @@ def _clipped_mean(
         before, used = used, deviation <= _CLIP * spread
         if np.array_equal(used, before):
             break
-    return mean, spread / math.sqrt(float(weight[used].sum())), used
+    chi2 = float(np.square(deviation[used]).sum()) / max(int(np.count_nonzero(used)) - 1, 1)
+    return mean, math.sqrt(max(chi2, 1.0) / float(weight[used].sum())), used
 
 
 def _shortest_half(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> float:

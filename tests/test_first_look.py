@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sqlite3
 import subprocess
 import sys
 
@@ -16,9 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 from lsst.daf.butler import Butler
 from lsst.images import MaskedImage, VisitImage
+from lsst.ra.pipe.camera import compute_detector_exposure_id
 from lsst.ra.pipe.cli import main
 from lsst.ra.pipe.simulation import SimulationConfig, compare_with_truth, simulate
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 E2V, ITL = 94, 0
 DETECTORS = (ITL, E2V)
 PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml"
@@ -51,15 +54,15 @@ def make_repository(root: pathlib.Path, simulation: pathlib.Path) -> pathlib.Pat
 
 @pytest.fixture(scope="module")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """One exposure of an E2V and an ITL sensor."""
+    """Two exposures of an E2V and an ITL sensor."""
     directory = tmp_path_factory.mktemp("simulation")
-    simulate(SimulationConfig(detectors=DETECTORS), directory, processes=2)
+    simulate(SimulationConfig(detectors=DETECTORS, n_exposures=2), directory, processes=2)
     return directory
 
 
 @pytest.fixture(scope="module")
 def exposure(simulation: pathlib.Path) -> int:
-    """Number of the exposure."""
+    """Number of the first exposure."""
     config = SimulationConfig.model_validate_json((simulation / "simulation.json").read_text())
     return config.day_obs * 100_000 + config.first_seq_num
 
@@ -131,6 +134,47 @@ def test_running_again_does_nothing(repository: pathlib.Path, exposure: int) -> 
     assert result.exit_code == 0
     assert "4 existed" in result.output
     assert {ref.id for ref in butler.query_all_datasets("u/test/rapid")} == before
+
+
+def test_consdb_answers_the_question_of_the_documentation(repository: pathlib.Path, exposure: int) -> None:
+    """The median FWHM by exposure tonight, from both exposures."""
+    result = rapid(
+        *("run", repository, "-p", PIPELINE, "-e", exposure + 1, "-d", E2V, "-o", "u/test/second", "-j", 1)
+    )
+    assert result.exit_code == 0, result.output
+    assert "ConsDB: 2 images written." in result.output
+    page = (ROOT / "doc" / "lsst.ra.pipe" / "consdb.rst").read_text()
+    _, _, query = page.partition(".. code-block:: sql\n\n")
+    connection = sqlite3.connect(repository / "consdb_lsstcam.sqlite3")
+    connection.row_factory = sqlite3.Row
+    rows = connection.execute(query.partition(";")[0]).fetchall()
+    connection.close()
+    assert [row["n_inputs"] for row in rows] == [2, 1]
+    for row, collection in zip(rows, ("u/test/rapid", "u/test/second"), strict=True):
+        butler = Butler.from_config(repository, collections=[collection])
+        summary = butler.get(
+            "rapid_exposure_summary",
+            instrument="LSSTCam",
+            visit=exposure + row["seq_num"] - rows[0]["seq_num"],
+        )
+        # Of a Gaussian with the PSF's second moments, which wings widen.
+        assert 1.0 < row["median_fwhm_arcsec"] / summary["psf_fwhm_arcsec_median"] < 1.4
+        assert row["exposure_name"].endswith(f"{row['seq_num']:06d}")
+
+
+def test_consdb_has_what_was_measured(repository: pathlib.Path, exposure: int) -> None:
+    """Each row agrees with the Butler's dataset."""
+    butler = Butler.from_config(repository, collections=["u/test/rapid"])
+    connection = sqlite3.connect(repository / "consdb_lsstcam.sqlite3")
+    query = "SELECT psf_sigma, n_psf_star, ccdvisit_id FROM ccdvisit1_quicklook WHERE seq_num = ? AND detector = ?"
+    for detector in DETECTORS:
+        metrics = butler.get(
+            "rapid_detector_metrics", instrument="LSSTCam", visit=exposure, detector=detector
+        )
+        found = connection.execute(query, (metrics["seq_num"], detector)).fetchall()
+        expected = (metrics["psf_sigma_pixel"], metrics["n_psf_stars"])
+        assert found == [(*expected, compute_detector_exposure_id(exposure, detector))]
+    connection.close()
 
 
 def test_pipetask_gives_the_same_metrics(repository: pathlib.Path, exposure: int) -> None:

@@ -152,11 +152,8 @@ def test_consdb_answers_the_question_of_the_documentation(repository: pathlib.Pa
     assert [row["n_inputs"] for row in rows] == [2, 1]
     for row, collection in zip(rows, ("u/test/rapid", "u/test/second"), strict=True):
         butler = Butler.from_config(repository, collections=[collection])
-        summary = butler.get(
-            "rapid_exposure_summary",
-            instrument="LSSTCam",
-            visit=exposure + row["seq_num"] - rows[0]["seq_num"],
-        )
+        visit = exposure + row["seq_num"] - rows[0]["seq_num"]
+        summary = butler.get("rapid_exposure_summary", instrument="LSSTCam", visit=visit)
         # Of a Gaussian with the PSF's second moments, which wings widen.
         assert 1.0 < row["median_fwhm_arcsec"] / summary["psf_fwhm_arcsec_median"] < 1.4
         assert row["exposure_name"].endswith(f"{row['seq_num']:06d}")
@@ -166,14 +163,12 @@ def test_consdb_has_what_was_measured(repository: pathlib.Path, exposure: int) -
     """Each row agrees with the Butler's dataset."""
     butler = Butler.from_config(repository, collections=["u/test/rapid"])
     connection = sqlite3.connect(repository / "consdb_lsstcam.sqlite3")
-    query = "SELECT psf_sigma, n_psf_star, ccdvisit_id FROM ccdvisit1_quicklook WHERE seq_num = ? AND detector = ?"
+    query = "SELECT psf_sigma, n_psf_star FROM ccdvisit1_quicklook WHERE ccdvisit_id = ?"
     for detector in DETECTORS:
-        metrics = butler.get(
-            "rapid_detector_metrics", instrument="LSSTCam", visit=exposure, detector=detector
-        )
-        found = connection.execute(query, (metrics["seq_num"], detector)).fetchall()
-        expected = (metrics["psf_sigma_pixel"], metrics["n_psf_stars"])
-        assert found == [(*expected, compute_detector_exposure_id(exposure, detector))]
+        data_id = {"instrument": "LSSTCam", "visit": exposure, "detector": detector}
+        metrics = butler.get("rapid_detector_metrics", data_id)
+        found = connection.execute(query, (compute_detector_exposure_id(exposure, detector),)).fetchall()
+        assert found == [(metrics["psf_sigma_pixel"], metrics["n_psf_stars"])]
     connection.close()
 
 

@@ -19,6 +19,7 @@ from astropy.coordinates import Angle, SkyCoord
 from astropy.table import Table
 from lsst.ra.pipe.camera import Camera, load_camera
 from lsst.ra.pipe.tasks.plots import DetectorPlotData, make_title
+from lsst.ra.pipe.tasks.plots._frame import ColorScale
 from matplotlib.figure import Figure
 
 BORESIGHT = SkyCoord(359.9, -30.2, unit="deg")
@@ -160,6 +161,7 @@ def texts(figure: Figure) -> str:
         parts += [text.get_text() for text in axes.texts]
         parts += [axes.get_title(loc) for loc in ("left", "center", "right")]
         parts += [axes.get_xlabel(), axes.get_ylabel()]
+    parts += [scale.label for scale in figure.findobj(ColorScale)]
     return "\n".join(parts)
 
 

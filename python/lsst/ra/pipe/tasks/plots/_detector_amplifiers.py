@@ -23,7 +23,7 @@ from lsst.images.cameras import Detector
 
 from ...algorithms.focal_plane import summarize
 from ._detector_data import DetectorPlotData
-from ._style import COLORS, VALUE_COLORS, add_title, detector_axes, format_value, make_figure, style_axes
+from ._style import COLORS, VALUE_COLORS, add_title, detector_axes, format_value, frame_axes, make_figure
 
 _WIDTH, _HEIGHT = 1000, 610
 _SIDE = 425
@@ -146,7 +146,7 @@ def plot_detector_amplifiers(data: DetectorPlotData) -> Figure:
         _draw_map(axes, amplifiers, values, odd)
         statistics = summarize(values)
         spread = 100.0 * statistics.scatter / statistics.median if statistics.median else math.nan
-        style_axes(
+        frame_axes(
             axes,
             xlabel="x (pixel)",
             ylabel="y (pixel)" if name == "level" else "",

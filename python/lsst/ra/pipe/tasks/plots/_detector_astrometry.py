@@ -23,9 +23,9 @@ from ._style import (
     add_title,
     detector_axes,
     format_value,
+    frame_axes,
     make_figure,
     say_no_data,
-    style_axes,
 )
 
 _WIDTH, _HEIGHT = 1000, 640
@@ -74,12 +74,12 @@ def plot_detector_astrometry(data: DetectorPlotData) -> Figure:
     residuals = _select(data)
     vectors = detector_axes(figure, data.shape, left=70, bottom=_MAP_BOTTOM, side=_SIDE)
     points = figure.add_axes((566 / _WIDTH, _MAP_BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT))
-    style_axes(vectors, xlabel="x (pixel)", ylabel="y (pixel)")
+    frame_axes(vectors, xlabel="x (pixel)", ylabel="y (pixel)")
     if residuals.x.size:
         _draw_vectors(vectors, residuals)
         _draw_points(points, data, residuals)
     else:
-        style_axes(points, xlabel="ΔRA cos Dec (mas)", ylabel="ΔDec (mas)")
+        frame_axes(points, xlabel="ΔRA cos Dec (mas)", ylabel="ΔDec (mas)")
         for axes in (vectors, points):
             say_no_data(axes, _reason(data))
     add_title(figure, data.title, subject="astrometry: measured - catalogue", left=0.07)
@@ -209,7 +209,7 @@ def _draw_points(axes: Axes, data: DetectorPlotData, residuals: _Residuals) -> N
     spread = summarize(np.concatenate([first[used], second[used]])).scatter
     half = max(_RANGE * spread if math.isfinite(spread) else 0.0, _LEAST_RANGE)
     half = float(np.ceil(half / 5.0) * 5.0)
-    style_axes(axes, xlabel=f"{names[0]} (mas)", ylabel=f"{names[1]} (mas)")
+    frame_axes(axes, xlabel=f"{names[0]} (mas)", ylabel=f"{names[1]} (mas)")
     axes.axhline(0.0, color=COLORS["light"], linewidth=0.8, zorder=0.5)
     axes.axvline(0.0, color=COLORS["light"], linewidth=0.8, zorder=0.5)
     for members, color, marker in (

@@ -16,6 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from ._detector_data import DetectorPlotData, column
+from ._render import PixelImage
 from ._stretch import SkyStretch, find_stretch
 from ._style import (
     COLORS,
@@ -25,8 +26,8 @@ from ._style import (
     add_facts,
     add_title,
     format_value,
+    frame_axes,
     make_figure,
-    style_axes,
 )
 
 _WIDTH, _SIDE = 920, 770
@@ -79,17 +80,11 @@ def draw_detector_image(
     figure = make_figure(width=_WIDTH, height=height)
     box = (_LEFT / _WIDTH, _BOTTOM / height, nx * side / _WIDTH, ny * side / height)
     axes = figure.add_axes(box, facecolor=COLORS["sky"])  # seen where there are no data
-    axes.imshow(
-        stretch.grey(data.image),
-        extent=data.extent,
-        origin="lower",
-        interpolation="nearest",
-        aspect="auto",
-    )
+    axes.add_artist(PixelImage(stretch.grey(data.image), data.extent))
     _draw_amplifiers(axes, data)
     axes.set_xlim(-0.5, nx - 0.5)
     axes.set_ylim(-0.5, ny - 0.5)
-    style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
+    frame_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
     add_colorbar(
         figure,
         ScalarMappable(stretch.norm, "gray"),

@@ -16,6 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from ._detector_data import DetectorPlotData, column
+from ._render import PixelImage
 from ._style import (
     COLORS,
     VALUE_COLORS,
@@ -23,10 +24,10 @@ from ._style import (
     add_title,
     detector_axes,
     format_value,
+    frame_axes,
     make_figure,
     round_ticks,
     say_no_data,
-    style_axes,
 )
 
 _WIDTH, _HEIGHT = 1000, 790
@@ -145,23 +146,15 @@ def _cell_medians(
 def _draw_sizes(figure: Figure, axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw the widths at the positions of the stars, and their medians."""
     ny, nx = data.shape
-    style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)", title=f"PSF size: FWHM ({stars.unit})")
+    frame_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)", title=f"PSF size: FWHM ({stars.unit})")
     if stars.fwhm.size == 0:
         say_no_data(axes, stars.nothing)
         return
     low, high = stars.limits
     (medians,) = _cell_medians(stars, stars.fwhm, shape=data.shape, n_cells=_CELLS, least=2)
-    axes.imshow(
-        medians,
-        extent=(-0.5, nx - 0.5, -0.5, ny - 0.5),
-        origin="lower",
-        interpolation="nearest",
-        aspect="auto",
-        cmap=VALUE_COLORS,
-        vmin=low,
-        vmax=high,
-        alpha=0.55,
-    )
+    shades = VALUE_COLORS((medians - low) / (high - low), alpha=0.55, bytes=True)
+    shades[~np.isfinite(medians), 3] = 0
+    axes.add_artist(PixelImage(shades, (-0.5, nx - 0.5, -0.5, ny - 0.5)))
     points = axes.scatter(
         stars.x,
         stars.y,
@@ -200,7 +193,7 @@ def _draw_whisker_map(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> N
     """Draw the whiskers at the positions of the stars, and their medians."""
     ny, nx = data.shape
     length = _WHISKER_LENGTH * max(nx, ny)
-    style_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
+    frame_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)")
     if stars.fwhm.size == 0:
         say_no_data(axes, stars.nothing)
         return
@@ -243,7 +236,7 @@ def _draw_key(axes: Axes, *, length: float) -> None:
 
 def _draw_histogram(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw how many stars have which FWHM."""
-    style_axes(axes, xlabel=f"FWHM from second moments ({stars.unit})", ylabel="PSF stars")
+    frame_axes(axes, xlabel=f"FWHM from second moments ({stars.unit})", ylabel="PSF stars")
     fitted = format_value(data.metric("psf_fwhm_arcsec"), ".2f", "″")
     if stars.fwhm.size == 0:
         say_no_data(axes, stars.nothing)
@@ -266,7 +259,7 @@ def _draw_growth(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw the flux of the stars within circles."""
     names = sorted(name for name in data.stars.colnames if name.startswith("ap") and name.endswith("_flux"))
     radii = np.array([float(name[2:-5]) for name in names])
-    style_axes(axes, xlabel="radius of aperture (pixel)", ylabel="flux / flux in largest")
+    frame_axes(axes, xlabel="radius of aperture (pixel)", ylabel="flux / flux in largest")
     chosen = data.is_psf_star
     if radii.size < 2 or not chosen.any():
         say_no_data(axes, stars.nothing)

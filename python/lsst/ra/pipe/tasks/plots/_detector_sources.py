@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from ._detector_data import DetectorPlotData, column, flag
-from ._style import COLORS, add_title, format_value, make_figure, round_ticks, say_no_data, style_axes
+from ._style import COLORS, add_title, format_value, frame_axes, make_figure, round_ticks, say_no_data
 
 _WIDTH, _HEIGHT = 1000, 780
 _FLUX = "ap12_flux"
 _BIN = 0.5
+_MANY_TICKS = 12
 _DEPTH_SIGNAL_TO_NOISE = 5.0
 _INSTRUMENTAL_RANGE = (-18.0, -6.0)
 _MOST_BEYOND = 3.0
@@ -81,9 +83,10 @@ def plot_detector_sources(data: DetectorPlotData) -> Figure:
         depth=depth,
     )
     label = f"{data.magnitude_label} (12 pixel aperture)"
-    style_axes(sizes, xlabel=label, ylabel="FWHM from second moments (pixel)", title=_describe_scale(data))
-    style_axes(counts, xlabel=label, ylabel=f"sources per {_BIN:g} mag")
-    style_axes(precision, xlabel=label, ylabel="signal-to-noise ratio")
+    frame_axes(sizes, xlabel=label, ylabel="FWHM from second moments (pixel)", title=_describe_scale(data))
+    frame_axes(counts, xlabel=label, ylabel=f"sources per {_BIN:g} mag")
+    frame_axes(precision, xlabel=label, ylabel="signal-to-noise ratio")
+    sizes.xaxis.set_major_locator(round_ticks(most=_MANY_TICKS))
     for axes in (sizes, counts, precision):
         axes.set_xlim(sources.limits)
     _draw_sizes(sizes, data, sources)
@@ -234,8 +237,9 @@ def _draw_precision(axes: Axes, data: DetectorPlotData, sources: _Sources) -> No
     # A logarithmic axis would cost as much time as the rest of the plot.
     height = np.log10(ratio)
     _draw_groups(axes, height, sources, size=2.5)
-    decades = np.arange(int(np.floor(np.nanmin(height))), int(np.ceil(np.nanmax(height))) + 1)
-    axes.set_yticks(decades, labels=[f"{10.0**decade:g}" for decade in decades])
+    decades = list(range(int(np.floor(np.nanmin(height))), int(np.ceil(np.nanmax(height))) + 1))
+    axes.yaxis.set_major_locator(FixedLocator(decades))
+    axes.yaxis.set_major_formatter(FixedFormatter([f"{10.0**decade:g}" for decade in decades]))
     axes.axhline(
         np.log10(_DEPTH_SIGNAL_TO_NOISE), color=COLORS["ink"], linewidth=1.0, linestyle="--", zorder=1.5
     )

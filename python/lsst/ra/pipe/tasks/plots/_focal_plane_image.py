@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from ...camera import Camera
 from ._focal_plane import FocalPlaneView, sky_directions
 from ._mosaic import make_mosaic
+from ._render import PixelImage
 from ._stretch import find_stretch
 from ._style import (
     COLORS,
@@ -27,14 +28,16 @@ from ._style import (
     add_compass,
     add_facts,
     add_title,
+    frame_axes,
     make_figure,
-    style_axes,
 )
 
 _WIDTH, _HEIGHT = 1000, 1010
 _SIDE = 840
 _LEFT, _BOTTOM = 66, 92
-_MAX_LABELS = 30
+_LEAST_SIDE = 75
+"""Detectors that are smaller than this in the picture, in pixels, have no
+room for their names."""
 
 
 def plot_focal_plane(
@@ -80,19 +83,14 @@ def plot_focal_plane(
     stretch = find_stretch(mosaic.image, least_above=least_above)
     box = (_LEFT / _WIDTH, _BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT)
     axes = figure.add_axes(box)
-    axes.imshow(
-        stretch.grey(mosaic.image),
-        extent=mosaic.window,
-        origin="lower",
-        interpolation="nearest",
-        aspect="auto",
-        zorder=2.0,
-    )
+    picture = PixelImage(stretch.grey(mosaic.image), mosaic.window)
+    picture.set_zorder(2.0)
+    axes.add_artist(picture)
     view.draw_missing(axes)
     view.draw_rafts(axes, names=len(view.rafts) > 1)
     _draw_names(axes, view)
     view.set_window(axes)
-    style_axes(axes, xlabel="focal plane x (mm)", ylabel="focal plane y (mm)")
+    frame_axes(axes, xlabel="focal plane x (mm)", ylabel="focal plane y (mm)")
     if rotation is not None:
         north, east = sky_directions(camera, rotation)
         add_compass(figure, north=north, east=east, right=195)
@@ -113,7 +111,8 @@ def plot_focal_plane(
 def _draw_names(axes: Axes, view: FocalPlaneView) -> None:
     """Write the slots' names on the detectors, if they are few."""
     present = [detector for detector in view.outlines if detector in view.present]
-    if len(present) > _MAX_LABELS:
+    side = float(np.ptp(next(iter(view.outlines.values())), axis=0).min())
+    if _SIDE * side / (view.window[1] - view.window[0]) < _LEAST_SIDE:
         return
     for detector in present:
         corner = view.outlines[detector]

@@ -20,6 +20,7 @@ _COMMANDS = {
     "failures": "_failures",
     "gaps": "_gaps",
     "ingest": "_ingest",
+    "night": "_night",
     "repo": "_repo",
     "reprocess": "_reprocess",
     "retry": "_failures",

@@ -16,5 +16,6 @@ from ._focal_plane import *
 from ._focal_plane_image import *
 from ._focal_plane_metrics import *
 from ._mosaic import *
+from ._night import *
 from ._stretch import *
 from ._style import *

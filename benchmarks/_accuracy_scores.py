@@ -271,6 +271,13 @@ def _score_calibration(truth: Truth, metrics: Mapping[str, Any], exposure: Visit
             1e3 * (zero_point - truth.mean_zero_point),
             digits=4,
         ),
+        Row(
+            "zero point: catalogue's own error (mmag)",
+            None,
+            1e3 * truth.catalogue_zero_point_error,
+            "zero_point_catalogue_error_mmag",
+            digits=2,
+        ),
         Row("stars of the zero point", None, _number(metrics, "n_photometry_stars"), digits=0),
         Row("WCS - truth: rms (mas)", 0.0, rms, "wcs_rms_mas", limit=bars.wcs_mas, digits=2),
         Row("WCS - truth: max (mas)", 0.0, float(distance.max()), "wcs_max_mas", digits=2),

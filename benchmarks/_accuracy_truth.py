@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-__all__ = ("APERTURE_RADIUS", "Bars", "Truth", "find_isolated", "halo_at")
+__all__ = ("APERTURE_RADIUS", "Bars", "Truth", "catalogue_error", "find_isolated", "halo_at")
 
 import dataclasses
 from collections.abc import Callable
 
+import astropy.table
 import numpy as np
 import numpy.typing as npt
 from lsst.ra.pipe.simulation import AdaptiveMoments
@@ -108,6 +109,9 @@ class Truth:
     """AB magnitude of 1 electron in the aperture, at the detector's centre."""
     mean_zero_point: float
     """The same, its mean over the detector."""
+    catalogue_zero_point_error: float
+    """Error (mag) of the zero point that perfect photometry of all reference
+    stars on the detector would give: that of the catalogue alone."""
     to_sky: Callable[
         [npt.NDArray[np.float64], npt.NDArray[np.float64]],
         tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
@@ -130,6 +134,32 @@ class Truth:
     def centre(self) -> tuple[float, float]:
         """Position of the detector's centre, pixels."""
         return (self.shape[1] - 1) / 2.0, (self.shape[0] - 1) / 2.0
+
+
+def catalogue_error(
+    references: astropy.table.Table, *, true_mag: npt.NDArray[np.float64], column: str
+) -> float:
+    """Average the catalogue's errors as a perfect zero point would.
+
+    Parameters
+    ----------
+    references
+        Rows of the reference catalogue on the detector.
+    true_mag
+        Their true AB magnitudes.
+    column
+        Beginning of the names of the band's columns.
+
+    Returns
+    -------
+    error
+        Mean catalogue minus true magnitude, weighted by the errors that the
+        catalogue gives; NaN without stars.
+    """
+    if not len(references):
+        return float("nan")
+    flux, error = (np.asarray(references[f"{column}_{name}"], float) for name in ("flux", "fluxErr"))
+    return float(np.average(31.4 - 2.5 * np.log10(flux) - true_mag, weights=(flux / error) ** 2))
 
 
 def find_isolated(truth: Truth) -> npt.NDArray[np.bool_]:

@@ -36,7 +36,7 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 from _accuracy_scores import Score, print_scores, save_mistakes, score
-from _accuracy_truth import APERTURE_RADIUS, Bars, Truth
+from _accuracy_truth import APERTURE_RADIUS, Bars, Truth, catalogue_error
 from _golden_data import find_shared
 from astro_metadata_translator import ObservationInfo
 from astropy.coordinates import AltAz, Angle, SkyCoord
@@ -50,9 +50,11 @@ from lsst.ra.pipe.camera import load_camera
 from lsst.ra.pipe.simulation import AdaptiveMoments, adaptive_moments, aperture_fraction
 from lsst.ra.pipe.tasks import CalibrateImageTask
 from rich.console import Console
+from scipy.spatial import KDTree
 
 PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml"
 _STAMP = 40
+_REFERENCE_COLUMN = "monster_ComCam_r"
 
 
 def load_scenes(golden: pathlib.Path) -> ModuleType:
@@ -123,11 +125,27 @@ def make_references(directory: pathlib.Path, name: str) -> astropy.table.Table:
     return references
 
 
+def find_references(
+    references: astropy.table.Table, objects: astropy.table.Table
+) -> tuple[astropy.table.Table, npt.NDArray[np.float64]]:
+    """Return the references on the detector and their true magnitudes."""
+    stars = objects[np.asarray(objects["is_star"], bool)]
+    scale = np.cos(np.radians(np.median(stars["dec"])))
+
+    def plane(ra: str, dec: str, table: astropy.table.Table) -> npt.NDArray[np.float64]:
+        return np.stack([np.asarray(table[ra], float) * scale, np.asarray(table[dec], float)], axis=1)
+
+    _, index = KDTree(plane("ra", "dec", stars)).query(plane("coord_ra", "coord_dec", references))
+    inside = np.asarray(stars["on_ccd"], bool)[index]
+    return references[inside], np.asarray(stars["mag"], float)[index[inside]]
+
+
 def make_truth(scenes: ModuleType, directory: pathlib.Path, name: str, meta: Mapping[str, Any]) -> Truth:
     """Collect what is true of a scene."""
     settings = scenes.SCENES[name]
     ny, nx = meta["ny"], meta["nx"]
     objects = astropy.table.Table.read(directory / f"{name}_truth.ecsv")
+    references, mag = find_references(make_references(directory, name), objects)
 
     def stamp(x: float, y: float) -> npt.NDArray[np.float64]:
         made: npt.NDArray[np.float64] = scenes.stamp(
@@ -168,6 +186,7 @@ def make_truth(scenes: ModuleType, directory: pathlib.Path, name: str, meta: Map
         usable=None,
         zero_point=zero_point([((nx - 1) / 2.0, (ny - 1) / 2.0)]),
         mean_zero_point=zero_point(grid),
+        catalogue_zero_point_error=catalogue_error(references, true_mag=mag, column=_REFERENCE_COLUMN),
         to_sky=to_sky,
         x=np.asarray(objects["x"], float),
         y=np.asarray(objects["y"], float),

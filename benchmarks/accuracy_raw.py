@@ -32,7 +32,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import scipy.ndimage
 from _accuracy_scores import Row, Score, print_scores, save_mistakes, score
-from _accuracy_truth import APERTURE_RADIUS, Bars, Truth
+from _accuracy_truth import APERTURE_RADIUS, Bars, Truth, catalogue_error
 from accuracy import PIPELINE, run_task
 from lsst.images import MaskedImage
 from lsst.pipe.base import AlgorithmError, NoWorkFound, Pipeline
@@ -60,6 +60,7 @@ from rich.console import Console
 _REFUSALS: tuple[type[BaseException], ...] = (AlgorithmError, NoWorkFound)
 _FACTOR = 2.0
 _LIT = 0.99
+_REFERENCE_COLUMN = "monster_ComCam_r"
 _COMMON: Mapping[str, Any] = {
     "detectors": (94,),
     "star_density": 50_000.0,
@@ -150,6 +151,10 @@ def make_truth(name: str, config: SimulationConfig, made: SimulationResult, imag
     row = pq.read_table(made.truth).to_pylist()[0]
     objects = pq.read_table(made.object_truth[0])
     x, y, flux, is_star = (objects[column].to_numpy() for column in ("x", "y", "flux_electron", "is_star"))
+    references = read_references(made)
+    _, index, row_of_reference = np.intersect1d(
+        objects["id"].to_numpy(), np.asarray(references["id"]), return_indices=True
+    )
     true = TrueDetector.of(config, detector=detector)
     projection = true.projection
     ny, nx = image.bbox.shape
@@ -181,6 +186,11 @@ def make_truth(name: str, config: SimulationConfig, made: SimulationResult, imag
         usable=find_usable(config, image),
         zero_point=row["zero_point_12_pixels"],
         mean_zero_point=float(row["zero_point"] + 2.5 * np.log10(fraction)),
+        catalogue_zero_point_error=catalogue_error(
+            references[row_of_reference],
+            true_mag=objects["mag"].to_numpy()[index],
+            column=_REFERENCE_COLUMN,
+        ),
         to_sky=to_sky,
         x=x,
         y=y,
@@ -189,6 +199,11 @@ def make_truth(name: str, config: SimulationConfig, made: SimulationResult, imag
         signal_to_noise=flux / np.sqrt(noise**2 * area + flux),
         bars=Bars.for_field(row["n_stars"], factor=_FACTOR),
     )
+
+
+def read_references(made: SimulationResult) -> astropy.table.Table:
+    """Read the reference catalogue, which has the columns of the shards."""
+    return astropy.table.Table(pq.read_table(made.reference_catalog).to_pydict())
 
 
 def find_usable(config: SimulationConfig, image: MaskedImage) -> npt.NDArray[np.bool_]:
@@ -266,7 +281,7 @@ def score_condition(first_look: FirstLook, name: str, directory: pathlib.Path, *
         "obs_info": raw.obs_info,
         "detector": raw.detector,
         "band": "r",
-        "references": astropy.table.Table(pq.read_table(made.reference_catalog).to_pydict()),
+        "references": read_references(made),
     }
     try:
         result, seconds = run_task(first_look.calibrate, **inputs)

@@ -16,6 +16,7 @@ from lsst.daf.butler import Butler
 from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 from lsst.ra.pipe.execution import ImageReport, QuantumRunner, prepare_output_run
+from lsst.ra.pipe.execution._allocator import keep_freed_memory
 from lsst.ra.pipe.repository import certify_calibrations, create_repository, ingest_raws
 from lsst.ra.pipe.simulation import SimulationConfig, simulate
 
@@ -40,7 +41,10 @@ def find_exposures(butler: Butler) -> list[int]:
 
 
 def make_runner(butler: Butler, directory: pathlib.Path, output: str) -> tuple[QuantumRunner, str]:
-    """Make a runner of the detector tasks, and the run it writes into."""
+    """Make a runner of the detector tasks, and the run it writes into; have
+    this process use its memory as a worker does.
+    """
+    keep_freed_memory()
     graph = Pipeline.from_uri(PIPELINE).to_graph(registry=butler.registry)
     inputs = ["LSSTCam/defaults"]
     run = prepare_output_run(butler, graph, parent=output, chain=output, inputs=inputs)

@@ -52,7 +52,9 @@ def work(directory: pathlib.Path, subset: str, detectors: tuple[int, ...]) -> No
     from lsst.pipe.base import Pipeline
     from lsst.ra.pipe.camera.calibrations import ArrayStore
     from lsst.ra.pipe.execution import QuantumRunner, prepare_output_run
+    from lsst.ra.pipe.execution._allocator import keep_freed_memory
 
+    keep_freed_memory()
     butler = Butler.from_config(directory / "repo", writeable=True)
     graph = Pipeline.from_uri(f"{PIPELINE}#{subset}").to_graph(registry=butler.registry)
     inputs = ["LSSTCam/defaults"]

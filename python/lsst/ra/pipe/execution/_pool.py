@@ -23,6 +23,7 @@ from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 
+from ._allocator import keep_freed_memory
 from ._graph_parts import detector_labels, exposure_labels
 from ._outcome import ImageReport, QuantumOutcome, QuantumStatus
 from ._output_run import prepare_output_run
@@ -205,6 +206,7 @@ def _make_runner(request: RunRequest) -> QuantumRunner:
 
 def _start_worker(request: RunRequest, detectors: Sequence[int]) -> None:
     """Do what the first image would wait for."""
+    keep_freed_memory()
     _make_runner(request).warm(detectors, request.instrument)
     # What is here now stays; collecting garbage need not look at it again.
     gc.freeze()

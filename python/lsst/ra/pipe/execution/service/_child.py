@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .._allocator import keep_freed_memory
 from .._threads import limit_threads
 from ..queue import WorkerShards
 from ._die_with import die_with
@@ -248,6 +249,7 @@ def _run_child(
         faulthandler.register(signal.SIGUSR1, report)
         settings = ServiceSettings.model_validate_json(settings_json)
         _limit_memory(settings.memory_limit_bytes)
+        keep_freed_memory()
         handler = _make_handler(settings, shards, rehearses=rehearses, report=report)
         connection.send_bytes(json.dumps({"ready": time.monotonic() - begin}).encode())
         _serve(connection, handler)

@@ -248,6 +248,11 @@ def same_unit(schema_unit: str, unit: str) -> bool:
         Unit of the schema file.
     unit
         Unit of a `Source`.
+
+    Returns
+    -------
+    same
+        Whether they are the same.
     """
     if schema_unit == "count" and not unit:
         # A number of things.
@@ -283,6 +288,11 @@ def describe_source(source: Source | None) -> str:
     ----------
     source
         Source of the column; `None` if the column is not known.
+
+    Returns
+    -------
+    description
+        A phrase.
     """
     match source:
         case None:

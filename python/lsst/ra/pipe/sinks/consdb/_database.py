@@ -144,6 +144,11 @@ class ConsDbDatabase:
         ----------
         table
             Name of the table.
+
+        Returns
+        -------
+        is_view
+            Whether it is one.
         """
         assert self._views is not None, "The database was prepared."
         return table in self._views
@@ -175,6 +180,11 @@ class ConsDbDatabase:
         more_of
             A column that, when it is larger in the new row or was NULL, allows
             the update instead.
+
+        Returns
+        -------
+        outcome
+            What became of the row.
 
         Raises
         ------

@@ -131,6 +131,11 @@ class ConsDbObserver:
             Where the metrics are, if they are not given.
         metrics
             Content of ``rapid_detector_metrics``.
+
+        Returns
+        -------
+        written
+            What became of the rows.
         """
         if metrics is None:
             metrics = self._get(

@@ -107,6 +107,11 @@ class ConsDbWriter:
         ----------
         exposure
             Butler ``exposure``.
+
+        Returns
+        -------
+        there
+            Whether ``exposure`` has its row.
         """
         self.prepare()
         if exposure not in self._known:
@@ -139,6 +144,11 @@ class ConsDbWriter:
         facts
             Called for the row of the exposure (see `exposure_row`), if that
             is not there.
+
+        Returns
+        -------
+        written
+            What became of the rows with results.
 
         Raises
         ------
@@ -183,6 +193,11 @@ class ConsDbWriter:
         facts
             Called for the row of the exposure (see `exposure_row`), if that
             is not there.
+
+        Returns
+        -------
+        written
+            What became of the rows with results.
 
         Raises
         ------

@@ -1,0 +1,101 @@
+# This file is part of ra_pipe.
+#
+# Use of this source code is governed by a 3-clause BSD-style
+# license that can be found in the LICENSE file.
+
+"""Which database a command writes to, and what it does when that is away."""
+
+from __future__ import annotations
+
+import pathlib
+import sqlite3
+
+import click
+import pytest
+from consdb_inputs import make_metrics
+from lsst.ra.pipe.cli._consdb_options import ConsDbRecorder, choose_consdb, with_consdb
+from lsst.ra.pipe.execution import ImageReport
+from lsst.ra.pipe.execution.service import ServiceSettings
+from number_repository import INSTRUMENT, exposure_id, make_repository
+
+OBSERVER = "lsst.ra.pipe.sinks.consdb:observe"
+
+
+def _report(detector: int) -> ImageReport:
+    published = {"rapid_detector_metrics": make_metrics(detector)}
+    return ImageReport(INSTRUMENT, exposure_id(1), detector, (), published=published, run="some/run")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Repository that knows an exposure."""
+    root = tmp_path_factory.mktemp("options") / "repo"
+    make_repository(root, exposures=[exposure_id(1)]).close()
+    return str(root)
+
+
+def test_default_is_a_file_in_a_local_repository(tmp_path: pathlib.Path) -> None:
+    """Nothing is written beside a repository that is elsewhere."""
+    assert choose_consdb(None, str(tmp_path)) == f"sqlite:///{tmp_path}/consdb_{{instrument}}.sqlite3"
+    assert choose_consdb(None, "s3://bucket/repo") is None
+    assert choose_consdb("sqlite:////x.db", str(tmp_path)) == "sqlite:////x.db"
+    assert choose_consdb("sqlite:////x.db", str(tmp_path), no_consdb=True) is None
+
+
+@pytest.mark.parametrize("url", ["consdb.sqlite3", "mysql://host/database", ""])
+def test_what_is_no_address_is_refused_at_once(tmp_path: pathlib.Path, url: str) -> None:
+    """Not after an hour of processing."""
+    with pytest.raises(click.BadParameter, match="expected sqlite:///FILE"):
+        choose_consdb(url, str(tmp_path))
+
+
+def test_service_writes_to_consdb_or_not() -> None:
+    """The observers of others stay, and ours is there once."""
+    settings = ServiceSettings(repository="repo", observers=("other:observe",))
+    writing = with_consdb(with_consdb(settings, "sqlite:////a.db"), "sqlite:////b.db")
+    assert writing.observers == ("other:observe", OBSERVER)
+    assert writing.consdb_url == "sqlite:////b.db"
+    silent = with_consdb(writing, None)
+    assert (silent.observers, silent.consdb_url) == (("other:observe",), None)
+
+
+def test_run_tries_again_at_the_end(
+    tmp_path: pathlib.Path, root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database that was away for a while gets everything."""
+    directory = tmp_path / "later"
+    recorder = ConsDbRecorder(f"sqlite:///{directory}/consdb.sqlite3", root, ())
+    recorder(_report(93))
+    recorder(_report(94))
+    directory.mkdir()
+    assert recorder.finish() == []
+    assert "ConsDB: 2 images written." in capsys.readouterr().out
+    connection = sqlite3.connect(directory / "consdb.sqlite3")
+    query = "SELECT detector FROM ccdvisit1_quicklook ORDER BY detector"
+    assert connection.execute(query).fetchall() == [(93,), (94,)]
+    connection.close()
+
+
+def test_run_says_what_it_could_not_write(tmp_path: pathlib.Path, root: str) -> None:
+    """And goes on until the end."""
+    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/no/consdb.sqlite3", root, ())
+    for detector in (93, 94, 95):
+        recorder(_report(detector))
+    outage, advice = recorder.finish()
+    assert "does not answer" in outage
+    assert outage.endswith("3 images were not written.")
+    assert "rapid consdb backfill" in advice
+
+
+def test_run_says_what_consdb_refuses(tmp_path: pathlib.Path, root: str) -> None:
+    """The other images are written."""
+    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/consdb.sqlite3", root, ())
+    wrong = {"rapid_detector_metrics": make_metrics(94, n_psf_stars=2**50)}
+    recorder(_report(93))
+    recorder(ImageReport(INSTRUMENT, exposure_id(1), 94, (), published=wrong, run="some/run"))
+    recorder(_report(95))
+    refusal, _ = recorder.finish()
+    assert "seq_num=1, detector=94): column n_psf_star" in refusal
+    connection = sqlite3.connect(tmp_path / "consdb.sqlite3")
+    assert connection.execute("SELECT COUNT(*) FROM ccdvisit1_quicklook").fetchall() == [(2,)]
+    connection.close()

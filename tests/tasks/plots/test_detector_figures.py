@@ -20,6 +20,7 @@ from lsst.ra.pipe.tasks.plots import (
     DetectorPlotData,
     make_figure,
     make_title,
+    measure_amplifiers,
     plot_detector_amplifiers,
     plot_detector_astrometry,
     plot_detector_image,
@@ -28,6 +29,7 @@ from lsst.ra.pipe.tasks.plots import (
 )
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.quiver import Quiver
 from plot_inputs import BORESIGHT, LEFT_BY_OTHER_TESTS, ROTATION, SIGMA, make_plot_data, render, texts
 
 PLOTS = (
@@ -47,6 +49,20 @@ PLOTS = (
         pytest.param({"detector": 191}, id="wavefront half"),
         pytest.param({"camera": "LATISS", "detector": 0}, id="LATISS"),
         pytest.param({"n_sources": 0, "fwhm": np.nan, "n_psf_stars": 0}, id="no sources"),
+        pytest.param(
+            {
+                "n_sources": 0,
+                "zero_point_mag": np.nan,
+                "magnitude_limit_mag": np.nan,
+                "sky_electron": np.nan,
+                "corner_1_ra_degree": np.nan,
+                "pixel_scale_arcsec": np.nan,
+                "psf_status": "no stars",
+                "astrometry_status": "few sources",
+                "photometry_status": "no astrometry",
+            },
+            id="a dark",
+        ),
         pytest.param({"n_sources": 1}, id="one source"),
         pytest.param({"n_sources": 2}, id="two sources"),
     ],
@@ -74,7 +90,8 @@ def test_plots_do_not_change_their_inputs(plot: Callable[[DetectorPlotData], Fig
     render(plot(data))
     np.testing.assert_array_equal(data.image, image)
     assert data.stars.colnames == stars.colnames
-    assert all((data.stars[name] == stars[name]).all() for name in stars.colnames)
+    for name in stars.colnames:
+        np.testing.assert_array_equal(data.stars[name], stars[name])
     assert data.metrics == metrics
 
 
@@ -142,6 +159,23 @@ def test_whiskers_lie_along_the_major_axes() -> None:
     assert length[0] == pytest.approx(0.6 * np.ptp(np.asarray(key.get_xdata())))
 
 
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
+def test_a_trailed_image_shows_its_sources_and_says_why() -> None:
+    """Without PSF stars the whiskers are of the brightest sources."""
+    data = make_plot_data(psf_status="stars are trailed")
+    data.stars["is_psf_star"] = False
+    data.stars["ixx"] *= 8.0
+    figure = plot_detector_psf(data)
+    render(figure)
+    text = texts(figure)
+    assert "no PSF stars:\nstars are trailed\nbrightest sources shown" in text
+    assert "a source, e = 0.5" in text
+    assert "PSF stars: FWHM" not in text
+    sources = figure.axes[1].collections[0]
+    assert isinstance(sources, LineCollection)
+    assert len(sources.get_segments()) == 200
+
+
 def test_fwhm_is_that_of_a_gaussian_with_the_moments() -> None:
     """Elongation does not change the geometric-mean width."""
     data = make_plot_data()
@@ -174,6 +208,122 @@ def test_all_sources_are_counted_once() -> None:
     """The groups of the source plot are disjoint and complete."""
     text = texts(plot_detector_sources(make_plot_data(n_sources=300)))
     assert "number: 300 with a measured flux" in text
+
+
+def test_magnitudes_are_calibrated_when_the_zero_point_is_known() -> None:
+    """The limit is marked; otherwise the axis says that magnitudes are instrumental, and why."""
+    data = make_plot_data(zero_point_mag=32.1, magnitude_limit_mag=23.0)
+    instrumental = -2.5 * np.log10(np.asarray(data.stars["ap12_flux"]))
+    np.testing.assert_allclose(data.magnitude, 32.1 + instrumental)
+    figure = plot_detector_sources(data)
+    assert "AB magnitude (12 pixel aperture)" in texts(figure)
+    assert "limit 23.00 mag (S/N 5)" in texts(figure)
+    assert all(23.0 in [np.asarray(line.get_xdata())[0] for line in axes.lines] for axes in figure.axes)
+    data = make_plot_data(zero_point_mag=np.nan, photometry_status="few references")
+    np.testing.assert_allclose(data.magnitude, instrumental)
+    text = texts(plot_detector_sources(data))
+    assert "instrumental magnitude (12 pixel aperture)" in text
+    assert "no zero point (few references)" in text
+    assert "limit" not in text
+
+
+def test_level_and_noise_of_the_amplifiers_are_measured() -> None:
+    """Stars and gradients do not count, and the noise is that of an unbinned pixel."""
+    data = make_plot_data(n_sources=0)
+    rng = np.random.default_rng(5)
+    ny, nx = data.image.shape
+    data.image[:] = 800.0 + 0.1 * np.arange(nx) + rng.normal(0.0, 30.0 / 8.0, (ny, nx))
+    data.image[rng.random((ny, nx)) < 0.02] += 500.0
+    amplifiers = measure_amplifiers(data.image, binning=8, detector=data.detector)
+    assert [amplifier.name for amplifier in amplifiers] == [one.name for one in data.detector.amplifiers]
+    for amplifier in amplifiers:
+        left, right, _, _ = amplifier.box
+        assert amplifier.level == pytest.approx(800.0 + 0.1 * (left + right) / 16.0, abs=0.5)
+        assert amplifier.noise == pytest.approx(30.0, rel=0.06)
+        assert amplifier.good_fraction == 1.0
+
+
+def test_dead_amplifiers_are_evident() -> None:
+    """One without data, one without signal and one of half the gain are named."""
+    data = make_plot_data(n_sources=0)
+    boxes = {one.name: one.bbox for one in data.detector.amplifiers}
+    for name, factor in (("C01", np.nan), ("C15", 0.0), ("C07", 0.5)):
+        x, y = boxes[name].x, boxes[name].y
+        data.image[y.start // 8 : y.stop // 8, x.start // 8 : x.stop // 8] *= factor
+    figure = plot_detector_amplifiers(data)
+    render(figure)
+    text = texts(figure)
+    assert "3 of 16 differ: " in text
+    for remark in ("C01 no data", "C15 level -100 %, noise -100 %", "C07 level -50 %, noise -50 %"):
+        assert remark in text
+    assert "C01\nno data" in text
+    assert "all 16 amplifiers are alike" in texts(plot_detector_amplifiers(make_plot_data()))
+
+
+def test_amplifiers_without_any_data_are_no_failure() -> None:
+    """The picture of an empty image says that there is nothing."""
+    data = make_plot_data(n_sources=0)
+    data.image[:] = np.nan
+    figure = plot_detector_amplifiers(data)
+    render(figure)
+    assert "16 of 16 differ: C10 no data" in texts(figure)
+
+
+def test_residuals_are_turned_to_the_sky() -> None:
+    """A displacement along x appears along its direction on the sky, with its length."""
+    data = make_plot_data()
+    figure = plot_detector_astrometry(data)
+    gradient = data.sky_gradient
+    assert gradient is not None
+    expected = 30.0 * gradient[:, 0] / np.hypot(*gradient[:, 0])
+    (points,) = (line for line in figure.axes[1].lines if line.get_marker() == "o")
+    np.testing.assert_allclose(np.asarray(points.get_xdata()), expected[0], atol=0.01)
+    np.testing.assert_allclose(np.asarray(points.get_ydata()), expected[1], atol=0.01)
+    assert f"rms {abs(expected[0]):.1f} and {abs(expected[1]):.1f} mas" in texts(figure)
+    arrows = figure.axes[0].collections[0]
+    assert isinstance(arrows, Quiver)
+    assert arrows.N == 75
+    assert (np.asarray(arrows.U) > 0.0).all()
+    np.testing.assert_allclose(np.asarray(arrows.V), 0.0, atol=1e-9)
+
+
+def test_residuals_are_along_the_pixels_where_the_sky_is_not_known() -> None:
+    """The axes say so."""
+    figure = plot_detector_astrometry(make_plot_data(corner_0_ra_degree=np.nan))
+    assert "Δx (mas)" in texts(figure)
+    assert "rms 30.0 and 0.0 mas" in texts(figure)
+
+
+@pytest.mark.filterwarnings("error", *LEFT_BY_OTHER_TESTS)
+def test_many_residuals_are_shown_as_medians() -> None:
+    """A crowded field does not become a thicket of arrows."""
+    figure = plot_detector_astrometry(make_plot_data(n_sources=6000))
+    render(figure)
+    arrows = figure.axes[0].collections[0]
+    assert isinstance(arrows, Quiver)
+    assert 100 < arrows.N <= 14 * 14
+    assert "used: 1,500 (medians of cells)" in texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("status", "columns", "reason"),
+    [
+        ("few references", True, "no astrometric fit:\nfew references"),
+        ("", False, "no reference stars"),
+        ("ok", True, "no stars matched"),
+    ],
+)
+def test_no_residuals_have_a_reason(status: str, columns: bool, reason: str) -> None:
+    """The panels say what is missing."""
+    data = make_plot_data(astrometry_status=status)
+    names = ["ref_residual_x_arcsec", "ref_residual_y_arcsec"]
+    for name in names:
+        data.stars[name] = np.nan
+    if not columns:
+        data.stars.remove_columns(names)
+    figure = plot_detector_astrometry(data)
+    render(figure)
+    assert texts(figure).count(reason) == 2
 
 
 def test_title_leaves_out_what_is_not_known() -> None:

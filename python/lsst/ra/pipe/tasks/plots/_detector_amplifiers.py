@@ -212,7 +212,7 @@ def _draw_map(
             ha="center",
             va="center",
             color="white" if is_dark else COLORS["ink"],
-            backgroundcolor="none" if np.isfinite(value) else "white",
+            bbox=None if np.isfinite(value) else {"facecolor": "white", "edgecolor": "none", "pad": 3.0},
         )
 
 

@@ -35,6 +35,10 @@ _TYPICAL_LENGTH = 0.045
 _LONGEST = 0.15
 _RANGE = 4.0
 _LEAST_RANGE = 10.0
+_MAX_ARROWS = 400
+_CELLS = 14
+"""Cells along each axis whose medians stand for more stars than that."""
+_LEAST_IN_CELL = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,6 +55,23 @@ class _Residuals:
     """``(n,)`` residuals along y, mas."""
     is_used: npt.NDArray[np.bool_]
     """``(n,)`` which stars the fit used."""
+
+    def thin(self, shape: tuple[int, int]) -> _Residuals:
+        """Put medians in cells in the place of the used stars, of a detector
+        of shape ``(ny, nx)``.
+        """
+        rows = []
+        col = np.clip(self.x * _CELLS // shape[1], 0, _CELLS - 1)
+        cell = np.clip(self.y * _CELLS // shape[0], 0, _CELLS - 1) * _CELLS + col
+        values = np.stack([self.x, self.y, self.along_x, self.along_y])
+        for index in range(_CELLS * _CELLS):
+            members = self.is_used & (cell == index)
+            if np.count_nonzero(members) >= _LEAST_IN_CELL:
+                rows.append(np.median(values[:, members], axis=1))
+        others = values[:, ~self.is_used]
+        joined = np.concatenate([np.array(rows).reshape(-1, 4).T, others], axis=1)
+        x, y, along_x, along_y = joined
+        return _Residuals(x, y, along_x, along_y, np.arange(x.size) < len(rows))
 
 
 def plot_detector_astrometry(data: DetectorPlotData) -> Figure:
@@ -76,7 +97,7 @@ def plot_detector_astrometry(data: DetectorPlotData) -> Figure:
     points = figure.add_axes((566 / _WIDTH, _MAP_BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT))
     frame_axes(vectors, xlabel="x (pixel)", ylabel="y (pixel)")
     if residuals.x.size:
-        _draw_vectors(vectors, residuals)
+        _draw_vectors(vectors, residuals, shape=data.shape)
         _draw_points(points, data, residuals)
     else:
         frame_axes(points, xlabel="ΔRA cos Dec (mas)", ylabel="ΔDec (mas)")
@@ -129,8 +150,16 @@ def _round_length(value: float) -> float:
     return min((digit * power for digit in (1.0, 2.0, 5.0, 10.0)), key=lambda number: abs(number - value))
 
 
-def _draw_vectors(axes: Axes, residuals: _Residuals) -> None:
-    """Draw the residuals as arrows where the stars are."""
+def _draw_vectors(axes: Axes, residuals: _Residuals, *, shape: tuple[int, int]) -> None:
+    """Draw the residuals as arrows where the stars are, or medians where they
+    are many.
+    """
+    n_used = int(np.count_nonzero(residuals.is_used))
+    n_others = residuals.x.size - n_used
+    words = f"used: {n_used:,d}"
+    if n_used > _MAX_ARROWS:
+        residuals = residuals.thin(shape)
+        words += " (medians of cells)"
     side = max(axes.get_xlim()[1], axes.get_ylim()[1])
     length = np.hypot(residuals.along_x, residuals.along_y)
     chosen = residuals.is_used if residuals.is_used.any() else np.ones(length.size, dtype=bool)
@@ -155,7 +184,6 @@ def _draw_vectors(axes: Axes, residuals: _Residuals) -> None:
         },
         annotation_clip=False,
     )
-    n_used = np.count_nonzero(residuals.is_used)
     axes.text(
         scale * key + 0.015 * right,
         top,
@@ -165,8 +193,8 @@ def _draw_vectors(axes: Axes, residuals: _Residuals) -> None:
         va="center",
     )
     for x, text, color in (
-        (0.69, f"used: {n_used:,d}", COLORS["blue"]),
-        (1.0, f"not used: {length.size - n_used:,d}", COLORS["vermilion"]),
+        (0.72, words, COLORS["blue"]),
+        (1.0, f"not used: {n_others:,d}", COLORS["vermilion"]),
     ):
         axes.text(x, top, text, transform=axes.transAxes, fontsize=9, va="center", ha="right", color=color)
 

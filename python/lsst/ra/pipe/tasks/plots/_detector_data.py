@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ("DetectorPlotData", "column", "flag")
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -101,7 +102,7 @@ class DetectorPlotData:
         """Whether the zero point is known."""
         return bool(np.isfinite(self.metric("zero_point_mag")))
 
-    @property
+    @functools.cached_property
     def magnitude(self) -> npt.NDArray[np.float64]:
         """``(n,)`` magnitudes of the sources from their flux within 12
         pixels: AB if the zero point is known, otherwise instrumental, which is
@@ -141,12 +142,12 @@ class DetectorPlotData:
         """Side of a pixel in arcsec; NaN if not known."""
         return self.metric("pixel_scale_arcsec")
 
-    @property
+    @functools.cached_property
     def is_psf_star(self) -> npt.NDArray[np.bool_]:
         """``(n,)`` which sources are PSF stars with measured moments."""
         return flag(self.stars, "is_psf_star") & np.isfinite(self.fwhm)
 
-    @property
+    @functools.cached_property
     def fwhm(self) -> npt.NDArray[np.float64]:
         """``(n,)`` FWHM in pixels of a Gaussian with the sources' second
         moments; NaN where they were not measured.

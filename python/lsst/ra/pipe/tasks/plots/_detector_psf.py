@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from ._detector_data import DetectorPlotData, column
+from ._detector_data import DetectorPlotData, column, flag
 from ._render import PixelImage
 from ._style import (
     COLORS,
@@ -38,6 +38,10 @@ _WHISKER_LENGTH = 0.09
 _CELLS = 8
 _WHISKER_CELLS = 4
 _MIN_STARS_FOR_RANGE = 5
+_MAX_SOURCES = 200
+_ROUND = 0.25
+"""Median ellipticity below which whiskers have the usual length; beyond, the
+image is trailed, and they are shorter."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,11 +56,14 @@ class _PsfStars:
     """``(n,)`` widths in ``unit``."""
     e1: npt.NDArray[np.float64]
     e2: npt.NDArray[np.float64]
+    name: str
+    """What they are: the brightest sources if there are no PSF stars."""
     unit: str
+    """Unit of ``fwhm``."""
     limits: tuple[float, float]
     """Range of the widths to show."""
     nothing: str
-    """What to write where there are no stars."""
+    """Why there are no PSF stars."""
 
 
 def plot_detector_psf(data: DetectorPlotData) -> Figure:
@@ -74,7 +81,8 @@ def plot_detector_psf(data: DetectorPlotData) -> Figure:
         of whiskers along their major axes, with medians in larger cells; the
         histogram of the FWHM; the flux of a star within a circle as a function
         of the circle's radius. The FWHM of a star is that of a Gaussian with
-        its second moments.
+        its second moments. Without PSF stars, as when the telescope did not
+        track, the maps show the brightest sources and say why.
     """
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
     stars = _select(data)
@@ -92,7 +100,9 @@ def plot_detector_psf(data: DetectorPlotData) -> Figure:
 
 def _select(data: DetectorPlotData) -> _PsfStars:
     """Take the PSF stars from the table of sources."""
-    chosen = data.is_psf_star
+    chosen, name = np.flatnonzero(data.is_psf_star), "PSF stars"
+    if chosen.size == 0:
+        chosen, name = _brightest(data), "brightest sources"
     scale = data.pixel_scale if np.isfinite(data.pixel_scale) else 1.0
     fwhm = data.fwhm[chosen] * scale
     e1, e2 = (component[chosen] for component in data.ellipticity)
@@ -103,10 +113,20 @@ def _select(data: DetectorPlotData) -> _PsfStars:
         fwhm=fwhm,
         e1=e1,
         e2=e2,
+        name=name,
         unit="arcsec" if np.isfinite(data.pixel_scale) else "pixel",
         limits=_limits(fwhm),
         nothing=f"no PSF stars:\n{reason}" if reason else "no PSF stars",
     )
+
+
+def _brightest(data: DetectorPlotData) -> npt.NDArray[np.intp]:
+    """Return the rows of the brightest sources that have moments and are not
+    saturated.
+    """
+    magnitude = np.where(np.isfinite(data.fwhm) & ~flag(data.stars, "is_saturated"), data.magnitude, np.nan)
+    order = np.argsort(magnitude)[:_MAX_SOURCES]
+    return order[np.isfinite(magnitude[order])]
 
 
 def _limits(fwhm: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -146,7 +166,7 @@ def _cell_medians(
 def _draw_sizes(figure: Figure, axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw the widths at the positions of the stars, and their medians."""
     ny, nx = data.shape
-    frame_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)", title=f"PSF size: FWHM ({stars.unit})")
+    frame_axes(axes, xlabel="x (pixel)", ylabel="y (pixel)", title=f"{stars.name}: FWHM ({stars.unit})")
     if stars.fwhm.size == 0:
         say_no_data(axes, stars.nothing)
         return
@@ -169,6 +189,7 @@ def _draw_sizes(figure: Figure, axes: Axes, data: DetectorPlotData, stars: _PsfS
     box = axes.get_position()
     add_colorbar(figure, points, (box.x1 + 0.008, box.y0, 0.013, box.height), label="")
     axes.set_title("squares: medians", fontsize=8, loc="right", pad=4)
+    _explain(axes, stars)
 
 
 def _whisker_lines(
@@ -197,7 +218,8 @@ def _draw_whisker_map(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> N
     if stars.fwhm.size == 0:
         say_no_data(axes, stars.nothing)
         return
-    segments = _whisker_lines(stars.x, stars.y, stars.e1, stars.e2, length=length / _WHISKER_UNIT)
+    unit = _WHISKER_UNIT if np.median(np.hypot(stars.e1, stars.e2)) < _ROUND else 5.0 * _WHISKER_UNIT
+    segments = _whisker_lines(stars.x, stars.y, stars.e1, stars.e2, length=length / unit)
     axes.add_collection(LineCollection(list(segments), colors=COLORS["blue"], linewidths=1.1, alpha=0.8))
     e1, e2 = _cell_medians(stars, stars.e1, stars.e2, shape=data.shape, n_cells=_WHISKER_CELLS, least=3)
     row, col = np.nonzero(np.isfinite(e1))
@@ -206,19 +228,29 @@ def _draw_whisker_map(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> N
         (row + 0.5) * ny / _WHISKER_CELLS,
         e1[row, col],
         e2[row, col],
-        length=2.0 * length / _WHISKER_UNIT,
+        length=2.0 * length / unit,
     )
     axes.add_collection(LineCollection(list(means), colors=COLORS["vermilion"], linewidths=2.8, alpha=0.85))
-    _draw_key(axes, length=length)
+    _draw_key(axes, length=length, unit=unit, name=stars.name)
+    _explain(axes, stars)
 
 
-def _draw_key(axes: Axes, *, length: float) -> None:
+def _explain(axes: Axes, stars: _PsfStars) -> None:
+    """Write on a map why it does not show PSF stars."""
+    if stars.name != "PSF stars":
+        text = f"{stars.nothing}\n{stars.name} shown"
+        style = {"facecolor": "white", "edgecolor": COLORS["vermilion"], "alpha": 0.85, "pad": 4.0}
+        axes.text(0.5, 0.965, text, transform=axes.transAxes, fontsize=10, ha="center", va="top", bbox=style)
+
+
+def _draw_key(axes: Axes, *, length: float, unit: float, name: str) -> None:
     """Draw whiskers of known ellipticity above the map."""
+    one = "a PSF star" if name == "PSF stars" else "a source"
     transform = axes.get_xaxis_transform()
     right = axes.get_xlim()[1]
     for offset, factor, color, width, text in (
-        (0.0, 1.0, COLORS["blue"], 1.3, f"a PSF star, e = {_WHISKER_UNIT:g}"),
-        (0.47, 2.0, COLORS["vermilion"], 2.8, f"median, e = {_WHISKER_UNIT:g}"),
+        (0.0, 1.0, COLORS["blue"], 1.3, f"{one}, e = {unit:g}"),
+        (0.47, 2.0, COLORS["vermilion"], 2.8, f"median, e = {unit:g}"),
     ):
         start = right * offset
         axes.plot(
@@ -236,7 +268,7 @@ def _draw_key(axes: Axes, *, length: float) -> None:
 
 def _draw_histogram(axes: Axes, data: DetectorPlotData, stars: _PsfStars) -> None:
     """Draw how many stars have which FWHM."""
-    frame_axes(axes, xlabel=f"FWHM from second moments ({stars.unit})", ylabel="PSF stars")
+    frame_axes(axes, xlabel=f"FWHM from second moments ({stars.unit})", ylabel=stars.name)
     fitted = format_value(data.metric("psf_fwhm_arcsec"), ".2f", "″")
     if stars.fwhm.size == 0:
         say_no_data(axes, stars.nothing)

@@ -136,6 +136,8 @@ def _groups(data: DetectorPlotData, measured: npt.NDArray[np.bool_]) -> list[_Gr
 def _draw_groups(axes: Axes, y: npt.NDArray[np.float64], sources: _Sources, *, size: float) -> None:
     """Draw a value of the sources against magnitude, as points."""
     for group in sources.groups:
+        if not group.members.any():
+            continue
         axes.plot(
             sources.magnitude[group.members],
             y[group.members],

@@ -322,15 +322,27 @@ def _score_detection(
             )
     is_false = to_object > _MATCH_RADIUS
     percent = 100.0 * float(is_false.mean()) if len(found) else 0.0
+    unflagged = is_false & ~_is_flagged(stars)
+    clean = 100.0 * float(unflagged.mean()) if len(found) else 0.0
     rows += [
         Row("sources", None, float(len(found)), "n_sources", digits=0),
         Row("false (%)", 0.0, percent, "false_percent", limit=bars.false_percent),
+        Row("false, without a flag (%)", 0.0, clean, "false_unflagged_percent"),
     ]
     missed = isolated & (ratio >= 9.0) & ~detected
     lost = astropy.table.Table(
         {"x": truth.x[missed], "y": truth.y[missed], "flux": truth.flux[missed], "snr": ratio[missed]}
     )
     return rows, stars[is_false], lost
+
+
+def _is_flagged(stars: astropy.table.Table) -> npt.NDArray[np.bool_]:
+    """Tell which rows say themselves that they are no clean source."""
+    flagged = np.zeros(len(stars), bool)
+    for name in ("is_saturated", "is_edge", "is_bad", "is_sharp"):
+        if name in stars.colnames:
+            flagged |= np.asarray(stars[name], bool)
+    return flagged
 
 
 def _describe_false(truth: Truth, false: astropy.table.Table) -> str:
@@ -343,8 +355,7 @@ def _describe_false(truth: Truth, false: astropy.table.Table) -> str:
     if bright.any():
         tree = KDTree(np.stack([truth.x[bright], truth.y[bright]], axis=1))
         near = tree.query(places)[0] < _HALO_FWHM * truth.fwhm
-    flags = [name for name in ("is_saturated", "is_edge", "is_bad", "is_sharp") if name in false.colnames]
-    flagged = np.any([np.asarray(false[name], bool) for name in flags], axis=0)
+    flagged = _is_flagged(false)
     n_near, n_flagged, n_clean = (np.count_nonzero(k) for k in (near, ~near & flagged, ~near & ~flagged))
     return (
         f"{len(false)} false detections: {n_near} near stars of over {_BRIGHT:g} electron,"

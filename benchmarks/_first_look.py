@@ -17,7 +17,12 @@ from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera.calibrations import ArrayStore
 from lsst.ra.pipe.execution import ImageReport, QuantumRunner, prepare_output_run
 from lsst.ra.pipe.execution._allocator import keep_freed_memory
-from lsst.ra.pipe.repository import certify_calibrations, create_repository, ingest_raws
+from lsst.ra.pipe.repository import (
+    certify_calibrations,
+    create_repository,
+    ingest_raws,
+    load_reference_catalog,
+)
 from lsst.ra.pipe.simulation import SimulationConfig, simulate
 
 PIPELINE = "$RA_PIPE_DIR/pipelines/LSSTCam/FirstLook.yaml#detector"
@@ -31,6 +36,7 @@ def make_repository(directory: pathlib.Path, detectors: Sequence[int]) -> Butler
     certify_calibrations(
         butler, directory / "simulation" / "calibrations" / "manifest.ecsv", transfer="direct"
     )
+    load_reference_catalog(butler, directory / "simulation" / "reference_catalog.parquet")
     ingest_raws(butler, [directory / "simulation" / "raw"])
     return butler
 

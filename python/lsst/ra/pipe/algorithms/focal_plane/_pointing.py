@@ -9,6 +9,7 @@ __all__ = ("PointingFit", "fit_pointing")
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from ._robust import summarize
 _CLIP = 4.0
 _FLOOR = 0.02
 _ITERATIONS = 5
-_ARCSEC = math.degrees(1.0) * 3600.0
+_DEGREE = 3600.0
+_ARCSEC = math.degrees(1.0) * _DEGREE
 _LEVER = math.radians(0.08)
 """Weight of a detector's own rotation: it counts as much as a displacement at
 this distance from the detector's centre, about that of its corners."""
@@ -37,8 +39,8 @@ class PointingFit:
     """Offset of the boresight along declination, arcsec."""
 
     rotation: float
-    """Rotation of the field about the boresight, from north through east,
-    degrees."""
+    """Change of the position angle at the boresight, north through east,
+    degrees; each angle with respect to north where the boresight is."""
 
     scatter: float
     """Robust standard deviation, per axis, of the detectors' offsets about
@@ -66,16 +68,18 @@ def fit_pointing(
     Parameters
     ----------
     ra, dec
-        ``(n,)`` positions of the detectors' centres, ICRS degrees.
+        ``(n,)`` fitted positions of the detectors' centres, ICRS degrees.
     offset_ra, offset_dec
         ``(n,)`` fitted minus header positions of the same, arcsec along right
         ascension (on the sky) and declination; those that are not finite do
         not count.
     rotation
-        ``(n,)`` fitted minus header rotation of each detector, from north
-        through east, degrees; NaN if not known.
+        ``(n,)`` fitted minus header position angle of each detector, north
+        through east, degrees, each angle with respect to north where the
+        detector's centre is; NaN if not known.
     boresight
-        Right ascension and declination of the boresight, ICRS degrees.
+        Right ascension and declination of the boresight in the header, ICRS
+        degrees.
 
     Returns
     -------
@@ -86,24 +90,35 @@ def fit_pointing(
     good = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(offset_ra) & np.isfinite(offset_dec)
     if not good.any() or not np.isfinite(boresight).all():
         return PointingFit(math.nan, math.nan, math.nan, math.nan, 0)
-    frames = _local_frames(np.deg2rad(ra[good]), np.deg2rad(dec[good]))
+    moved_ra, moved_dec = np.deg2rad(offset_ra[good] / _DEGREE), np.deg2rad(offset_dec[good] / _DEGREE)
+    # A turn moves a point at right angles to where it is half-way.
+    middle_ra = np.deg2rad(ra[good]) - 0.5 * moved_ra / np.cos(np.deg2rad(dec[good]))
+    middle_dec = np.deg2rad(dec[good]) - 0.5 * moved_dec
+    place, east, north = _local_frames(middle_ra, middle_dec).transpose(1, 0, 2)
     # A rotation w moves v by w x v, of which the part along e is (v x e) . w.
-    place, east, north = frames.transpose(1, 0, 2)
     rows = np.stack([np.cross(place, east), np.cross(place, north), -_LEVER * place], axis=1)
-    values = np.stack(
-        [offset_ra[good] / _ARCSEC, offset_dec[good] / _ARCSEC, _LEVER * np.deg2rad(rotation[good])], axis=1
-    )
+    turn = np.deg2rad(rotation[good]) + _convergence(moved_ra, middle_dec)
+    values = np.stack([moved_ra, moved_dec, _LEVER * turn], axis=1)
     solution, used, residual = _solve(rows, values)
-    axis, axis_east, axis_north = _local_frames(*(np.deg2rad([angle]) for angle in boresight))[0]
     if not np.isfinite(solution).all():
         return PointingFit(math.nan, math.nan, math.nan, math.nan, 0)
+    axis, axis_east, axis_north = _local_frames(*(np.deg2rad([angle]) for angle in boresight))[0]
+    shift_ra = float(np.cross(axis, axis_east) @ solution)
+    turn_there = -float(axis @ solution) - float(_convergence(shift_ra, math.radians(boresight[1])))
     return PointingFit(
-        offset_ra=float(np.cross(axis, axis_east) @ solution) * _ARCSEC,
+        offset_ra=shift_ra * _ARCSEC,
         offset_dec=float(np.cross(axis, axis_north) @ solution) * _ARCSEC,
-        rotation=math.degrees(-float(axis @ solution)),
+        rotation=math.degrees(turn_there),
         scatter=_scatter(residual[used]) * _ARCSEC if np.count_nonzero(used) > 1 else math.nan,
         n_used=int(np.count_nonzero(used)),
     )
+
+
+def _convergence(shift: float | npt.NDArray[np.float64], dec: float | npt.NDArray[np.float64]) -> Any:
+    """Return by which angle north turns, north through east, over a shift
+    along right ascension; radian.
+    """
+    return -shift * np.tan(dec)
 
 
 def _local_frames(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -99,7 +99,7 @@ def _judge(
         opened = _open(rule, reading, exposure, since=exposure.exposure) if reading.met else None
         return opened, opened
     if reading.cleared:
-        return None, _close(before, exposure, "it is over", value=reading.value)
+        return None, _close(before, exposure, "the condition is no longer met", value=reading.value)
     goes_on = _open(rule, reading, exposure, since=before.since)
     is_told = rule.repeat and reading.met and before.exposure != exposure.exposure
     return goes_on, goes_on if is_told else None
@@ -152,6 +152,6 @@ def _close(alert: Alert, exposure: ExposureMetrics, why: str, *, value: float | 
             "observation_type": str(exposure.summary.get("observation_type") or ""),
             "value": value,
             "detectors": (),
-            "message": f"{alert.rule}: {why}; it was: {alert.message}",
+            "message": f"Over: {why}. It was: {alert.message}",
         }
     )

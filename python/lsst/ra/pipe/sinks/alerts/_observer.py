@@ -124,8 +124,9 @@ def log_alert(alert: Alert) -> None:
     level = _LEVELS[alert.severity] if alert.state is AlertState.OPEN else logging.INFO
     _LOG.log(
         level,
-        "%s alert %s: %s %d seq %d: %s",
-        *(alert.severity, alert.state, alert.instrument, alert.day_obs, alert.seq_num, alert.message),
+        "%s alert %s %s: %s %d seq %d: %s",
+        *(alert.severity, alert.rule, alert.state),
+        *(alert.instrument, alert.day_obs, alert.seq_num, alert.message),
     )
 
 

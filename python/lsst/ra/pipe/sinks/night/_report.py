@@ -64,6 +64,11 @@ class NightTotals:
             What the exposures have in common.
         summaries
             ``rapid_exposure_summary`` of each.
+
+        Returns
+        -------
+        totals
+            Sums and medians of what is known.
         """
         night = make_night_table(summaries)
         medians = {}

@@ -355,7 +355,7 @@ def _draw_legend(figure: Figure, night: Table, bands: list[str], height: int) ->
                 [],
                 linestyle="none",
                 marker=symbols[band],
-                markersize=_SIZE + 2.5,
+                markersize=_SIZE + 2.5 + 2.5 * (symbols[band] == "*"),
                 markerfacecolor=colors[band],
                 markeredgecolor=COLORS["ink"],
                 markeredgewidth=0.4,

@@ -17,11 +17,12 @@ from lsst.ra.pipe.algorithms.measurement import (
     DOUBTFUL,
     UNUSABLE,
     NoBackgroundError,
+    PlaneBits,
     count_planes,
-    find_bad_pixels,
     fit_background,
+    survey_pixels,
 )
-from lsst.ra.pipe.algorithms.measurement._pixels import bin_signal_to_noise, dilate, set_plane
+from lsst.ra.pipe.algorithms.measurement._pixels import SATURATED, dilate, set_plane
 from simulated_sky import make_scene
 
 SCHEMA = MaskSchema([MaskPlane(name, name) for name in "ABCDEFGHIJK"])
@@ -51,17 +52,17 @@ def test_bad_pixels_are_classified_by_plane_and_by_value() -> None:
     mask = make_mask((20, 30))
     image, variance = np.zeros((2, 20, 30), dtype=np.float32)
     image[3, 4], variance[5, 6] = np.nan, np.inf
-    bad = find_bad_pixels(
-        image,
-        variance=variance,
-        mask=mask.array,
-        unusable=SCHEMA.bitmask("A", "J"),
-        doubtful=SCHEMA.bitmask("C"),
+    bits = PlaneBits(
+        unusable=SCHEMA.bitmask("A", "J"), doubtful=SCHEMA.bitmask("C"), saturated=SCHEMA.bitmask("B")
     )
+    survey = survey_pixels(image, variance=variance, mask=mask.array, bits=bits)
+    bad = survey.bad
     expected = mask.get("A") | mask.get("J")
     expected[3, 4] = expected[5, 6] = True
     np.testing.assert_array_equal((bad & UNUSABLE) != 0, expected)
     np.testing.assert_array_equal((bad & DOUBTFUL) != 0, mask.get("C"))
+    blocks = mask.get("B").reshape(10, 2, 15, 2).any(axis=(1, 3))
+    np.testing.assert_array_equal((survey.flags & SATURATED) != 0, blocks)
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3])
@@ -72,19 +73,36 @@ def test_dilation_is_that_of_a_square(radius: int) -> None:
     np.testing.assert_array_equal(dilate(flags, radius=radius), expected)
 
 
-def test_binned_noise_has_unit_variance_and_bad_blocks_are_masked() -> None:
-    """Sums are scaled by the noise of the pixels that went into them."""
+@pytest.mark.parametrize("columns", [400, 403])
+def test_blocks_are_means_of_their_usable_pixels(columns: int) -> None:
+    """Odd edges included; blocks of which most is unusable are flagged and 0."""
     rng = np.random.default_rng(3)
-    image = rng.normal(0, 7.0, (301, 400)).astype(np.float32)
-    bad = np.zeros(image.shape, dtype=np.uint8)
-    bad[100:110, 200:210] = UNUSABLE
-    bad[0, ::2] = UNUSABLE
-    image[bad != 0] = np.nan
-    signal, masked = bin_signal_to_noise(image, bad=bad, noise=np.full((2, 2), 7.0), factor=2)
-    assert signal.shape == (151, 200)
-    assert masked[50:55, 100:105].all()
-    assert masked.sum() == 25
-    assert np.std(signal[masked == 0]) == pytest.approx(1.0, abs=0.02)
+    image = rng.normal(100.0, 7.0, (301, columns)).astype(np.float32)
+    image[100:110, 200:210] = np.nan
+    image[0, ::2] = np.nan
+    mask = np.zeros((301, columns, 1), dtype=np.uint8)
+    none = np.zeros(1, dtype=np.uint8)
+    bits = PlaneBits(unusable=none, doubtful=none, saturated=none)
+    survey = survey_pixels(image, variance=np.ones_like(image), mask=mask, bits=bits, factor=2)
+    assert survey.mean.shape == (151, -(-columns // 2))
+    unusable = (survey.flags & UNUSABLE) != 0
+    assert unusable[50:55, 100:105].all()
+    assert not survey.mean[unusable].any()
+    assert survey.mean[0, 0] == pytest.approx(np.nanmean(image[:2, :2]))
+    assert survey.mean[10, 20] == pytest.approx(image[20:22, 40:42].mean())
+    assert survey.mean[150, 20] == pytest.approx(image[300, 40:42].mean())
+
+
+def test_a_model_of_blocks_is_that_of_their_pixels() -> None:
+    """Fitted to means of blocks, it subtracts from pixels and blocks alike."""
+    y, x = np.mgrid[0:600, 0:701]
+    image = (1000.0 + 0.05 * x - 0.02 * y).astype(np.float32)
+    blocks = image[:, :700].reshape(300, 2, 350, 2).mean(axis=(1, 3))
+    blocks = np.concatenate([blocks, image[:, 700].reshape(300, 2).mean(axis=1)[:, None]], axis=1)
+    flags = np.zeros(blocks.shape, dtype=np.uint8)
+    model = fit_background(blocks, bad=flags, factor=2, shape=image.shape)
+    np.testing.assert_allclose(model.subtract_from(image), 0.0, atol=0.03)
+    np.testing.assert_allclose(model.subtract_from(blocks, factor=2), 0.0, atol=0.06)
 
 
 def test_a_plane_is_set_in_blocks() -> None:

@@ -20,11 +20,13 @@ from lsst.ra.pipe.algorithms.measurement import (
     DetectorMeasurement,
     NoBackgroundError,
     PlaneBits,
+    StarReferences,
+    ellipticity,
     make_star_table,
     measure_detector,
     undefined_metrics,
 )
-from simulated_sky import Scene, make_scene, match
+from simulated_sky import Scene, add_stamp, make_scene, match, moffat_stamp
 
 BITS = PlaneBits(
     unusable=MASK_SCHEMA.bitmask("BAD", "NO_DATA", "UNMASKEDNAN"),
@@ -82,7 +84,7 @@ def test_sources_do_not_bias_the_sky(n_stars: int) -> None:
     scene = make_scene(n_stars=n_stars)
     measurement = measure(scene)
     assert measurement.background.level == pytest.approx(scene.sky, rel=3e-3)
-    assert measurement.background.noise == pytest.approx(scene.sky_noise, rel=0.02)
+    assert measurement.sky_noise == pytest.approx(scene.sky_noise, rel=0.02)
     assert measurement.sky_variance == pytest.approx(scene.sky_noise**2, rel=0.01)
 
 
@@ -124,7 +126,7 @@ def test_nan_pixels_and_bad_columns_do_not_spread() -> None:
     assert len(measurement.detections) == scene.x.size
 
 
-def test_cosmic_rays_are_sharp_and_do_not_change_the_psf() -> None:
+def test_cosmic_rays_neither_count_as_sources_nor_change_the_psf() -> None:
     """Short bright strokes outnumber the stars and are told from them."""
     scene = make_scene(n_stars=40)
     rng = np.random.default_rng(8)
@@ -134,9 +136,35 @@ def test_cosmic_rays_are_sharp_and_do_not_change_the_psf() -> None:
         scene.image[y, x : x + length] += 5000.0
     measurement = measure(scene)
     assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.02)
-    assert 90 <= np.count_nonzero(measurement.is_sharp) <= 105
+    assert 90 <= measurement.cosmic_rays.n_rays <= 105
+    assert 40 <= len(measurement.detections) <= 46
     index = match(measurement.shapes.x, measurement.shapes.y, scene)
-    assert measurement.is_sharp[index].sum() <= 3
+    assert (index >= 0).all()
+
+
+def test_the_psf_model_varies_as_the_stars_do() -> None:
+    """Size and ellipticity of the model follow a gradient over the image."""
+    scene = make_scene(n_stars=0, shape=(1500, 1500))
+    rng = np.random.default_rng(4)
+    truth = scene.image.astype(np.float64) * 0
+    x, y = (np.indices((12, 12)).reshape(2, -1) + 0.5) * 125 + rng.uniform(-9, 9, (2, 144))
+    for cx, cy in zip(x, y, strict=True):
+        ix, iy = round(cx), round(cy)
+        fwhm = 4.0 * (1 + 0.06 * (cx / 750 - 1))
+        stamp = moffat_stamp(cx - ix, cy - iy, fwhm=fwhm, e1=0.04 * (cy / 750 - 1), half=30)
+        add_stamp(truth, 3e5 * stamp, ix, iy)
+    scene.image[:] += rng.poisson(truth)
+    scene.variance[:] += truth
+    model = measure(scene).psf_model
+    assert model is not None
+    for cx, cy in ((100.0, 100.0), (750.0, 750.0), (1400.0, 300.0)):
+        fwhm, e1 = 4.0 * (1 + 0.06 * (cx / 750 - 1)), 0.04 * (cy / 750 - 1)
+        expected = moffat_stamp(0, 0, fwhm=fwhm, e1=e1, half=model.half)
+        expected /= expected.sum()
+        found = model.image_at(cx, cy)
+        assert np.abs(found - expected).max() < 0.006 * expected.max()
+        ixx, iyy, ixy = model.moments_at(cx, cy)
+        assert float(ellipticity(ixx, iyy, ixy)[0]) == pytest.approx(e1, abs=0.004)
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 100.0])
@@ -170,7 +198,17 @@ def test_the_star_table_has_units_and_the_origin() -> None:
     scene = make_scene(n_stars=9)
     measurement = measure(scene)
     zeros = np.zeros(len(measurement.detections))
-    table = make_star_table(measurement, ra=zeros, dec=zeros, origin=(100, 200))
+    flags = np.zeros(zeros.size, dtype=bool)
+    references = StarReferences(
+        ref_id=np.arange(zeros.size),
+        ref_mag=zeros,
+        residual_x=zeros,
+        residual_y=zeros,
+        residual_mag=zeros,
+        is_astrometry_used=flags,
+        is_photometry_used=flags,
+    )
+    table = make_star_table(measurement, ra=zeros, dec=zeros, references=references, origin=(100, 200))
     index = match(table["x"].value - 100, table["y"].value - 200, scene)
     assert (index >= 0).all()
     assert table["ap12_flux"].unit == "electron"

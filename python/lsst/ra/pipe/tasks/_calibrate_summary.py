@@ -19,6 +19,7 @@ import dataclasses
 import math
 
 import astropy.units as u
+import erfa
 import numpy as np
 import numpy.typing as npt
 from astro_metadata_translator import ObservationInfo
@@ -404,9 +405,11 @@ def _zenith_distance(placement: DetectorPlacement, obs_info: ObservationInfo) ->
     altaz, boresight = obs_info.altaz_begin, obs_info.tracking_radec
     if altaz is None or boresight is None or obs_info.location is None or obs_info.datetime_begin is None:
         return math.nan
-    latitude, longitude = obs_info.location.lat.rad, obs_info.location.lon
-    # The Earth's rotation angle is good enough for a difference.
-    local = obs_info.datetime_begin.earth_rotation_angle(longitude).rad
+    latitude, longitude = obs_info.location.lat.rad, obs_info.location.lon.rad
+    begin = obs_info.datetime_begin.utc
+    # The Earth's rotation angle, with UTC for UT1, is good enough for a
+    # difference.
+    local = longitude + erfa.era00(begin.jd1, begin.jd2)
 
     def altitude(ra: float, dec: float) -> float:
         hour_angle = local - math.radians(ra)

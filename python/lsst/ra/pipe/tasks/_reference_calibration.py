@@ -34,6 +34,9 @@ from ..algorithms.calibration import (
 from ..algorithms.measurement import CALIBRATION_RADIUS, DetectorMeasurement, determinant_radius
 
 _MATCH_SIGNAL_TO_NOISE = 8.0
+# A star whose flux in the aperture is that of the PSF has no other light in
+# it; asked for where enough stars can answer.
+_PURE, _ENOUGH_STARS = 0.01, 12
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,6 +115,7 @@ def calibrate_with_references(
         usable=_astrometric_stars(measurement),
         jacobian=plane.jacobian,
         half_size=plane.half_size,
+        plane=plane.plane,
     )
     source, reference = solution.source_index, solution.reference_index
     ids = np.zeros(len(measurement.detections), dtype=np.int64)
@@ -211,12 +215,17 @@ def _fit_zero_point(
         aperture_radius=CALIBRATION_RADIUS,
     )
     sound = (shapes.n_bad == 0) & ~measurement.is_saturated & ~photometry.is_truncated[aperture]
+    usable &= sound[source]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pure = usable & (np.abs(flux / measurement.psf_photometry.flux - 1.0) < _PURE)[source]
+    if np.count_nonzero(pure) >= _ENOUGH_STARS:
+        usable = pure
     return fit_zero_point(
         flux[source],
         flux_err=flux_err[source],
         ref_mag=ref_mag,
         ref_mag_err=ref_mag_err,
-        usable=usable & sound[source],
+        usable=usable,
         relative_throughput=_relative_throughput(measurement, source),
     )
 

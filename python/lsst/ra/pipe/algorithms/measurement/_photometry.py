@@ -63,7 +63,8 @@ def measure_apertures(
     the arc: a star's flux in 3 pixels is right to 4 in 10000, in 6 and more
     to better than 1 in 100000.
 
-    Unusable pixels count as zero; such apertures are marked.
+    Unusable pixels count as the mean of the usable ones in the aperture, what
+    lies beyond the image as zero; such apertures are marked.
 
     Parameters
     ----------
@@ -138,6 +139,7 @@ def _sum_apertures(
     """Sum the rings between the circles, then the rings inside each circle."""
     ny, nx = image.shape
     ring, ring_square = np.empty(radii.size + 1), np.empty(radii.size + 1)
+    ring_area, ring_lost = np.empty(radii.size + 1), np.empty(radii.size + 1)
     ring_flag = np.empty(radii.size + 1, dtype=np.bool_)
     for n in range(x.size):
         n_radii = n_wanted[n]
@@ -146,6 +148,7 @@ def _sum_apertures(
         outer = (radii[n_radii - 1] + _DIAGONAL) ** 2
         half = int(radii[n_radii - 1] + 1.5)
         ring[:], ring_square[:], ring_flag[:] = 0.0, 0.0, False
+        ring_area[:], ring_lost[:] = 0.0, 0.0
         middle = int(np.floor(y[n] + 0.5))
         for j in range(middle - half, middle + half + 1):
             dy = j - y[n]
@@ -162,17 +165,25 @@ def _sum_apertures(
                 share = 1.0
                 if distance > radii[k] - _DIAGONAL:
                     share = _inner_share(dx, dy, distance, radii[k])
-                if i < 0 or i >= nx or j < 0 or j >= ny or bad[j, i] & UNUSABLE != 0:
+                inside = 0 <= i < nx and 0 <= j < ny
+                if not inside or bad[j, i] & UNUSABLE != 0:
                     ring_flag[k] |= share > 0.0
                     ring_flag[k + 1] |= share < 1.0
+                    ring_lost[k] += share * inside
+                    ring_lost[k + 1] += (1.0 - share) * inside
                     continue
+                ring_area[k] += share
+                ring_area[k + 1] += 1.0 - share
                 ring[k] += share * image[j, i]
                 ring_square[k] += share * variance[j, i]
                 ring[k + 1] += (1.0 - share) * image[j, i]
                 ring_square[k + 1] += (1.0 - share) * variance[j, i]
-        total, total_square, flag = 0.0, 0.0, False
+        total, total_square, area, lost, flag = 0.0, 0.0, 0.0, 0.0, False
         for k in range(n_radii):
             total += ring[k]
             total_square += ring_square[k]
+            area += ring_area[k]
+            lost += ring_lost[k]
             flag |= ring_flag[k]
-            flux[k, n], square[k, n], is_truncated[k, n] = total, total_square, flag
+            filled = (area + lost) / area if area > 0.0 else np.nan
+            flux[k, n], square[k, n], is_truncated[k, n] = filled * total, filled * total_square, flag

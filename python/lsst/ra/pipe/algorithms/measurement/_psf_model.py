@@ -58,7 +58,7 @@ class PsfModel:
     @property
     def half(self) -> int:
         """Half the side of the stamp: it has ``2 half + 1`` pixels."""
-        return self.coefficients.shape[1] // 2
+        return int(self.coefficients.shape[1] // 2)
 
     def terms(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Evaluate the polynomial's terms.

@@ -355,6 +355,19 @@ def test_writer_waits_for_other_writers(tmp_path: pathlib.Path) -> None:
     other.close()
 
 
+def test_database_that_was_replaced_is_filled_anew(tmp_path: pathlib.Path) -> None:
+    """Attempts that notice fail, and the next one succeeds."""
+    file = tmp_path / "consdb.sqlite3"
+    session = Session(f"sqlite:///{file}")
+    session.write(93)
+    file.unlink()
+    with pytest.raises(ConsDbUnavailableError, match="no such table"):
+        session.write(94)
+    with pytest.raises(ConsDbUnavailableError, match=f"has lost exposure {EXPOSURE}"):
+        session.write(94)
+    assert session.write(94) == ALL_WRITTEN
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [("mysql://x/y", "SQLite or PostgreSQL, not in 'mysql'"), ("consdb.sqlite3", "expected sqlite:///FILE")],

@@ -283,6 +283,8 @@ class ConsDbDatabase:
         try:
             yield
         except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError) as err:
+            # It may come back without tables.
+            self._views = None
             raise ConsDbUnavailableError(
                 f"ConsDB at {self.name} does not answer: {what}: {err.orig}"
             ) from err

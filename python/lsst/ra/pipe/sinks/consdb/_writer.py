@@ -23,7 +23,7 @@ from ._columns import (
     quicklook_sources,
 )
 from ._database import ConsDbDatabase, Outcome
-from ._errors import ConsDbError
+from ._errors import ConsDbError, ConsDbUnavailableError
 
 _MIDDLE = "R22_S11"
 """The detector in the middle of the focal plane."""
@@ -244,7 +244,10 @@ class ConsDbWriter:
         table = self._database.schema.tables["exposure"]
         query = sqlalchemy.select(table.c.day_obs, table.c.seq_num, table.c.exposure_name)
         if facts is None:
-            known = connection.execute(query.where(table.c.exposure_id == exposure)).one()
+            known = connection.execute(query.where(table.c.exposure_id == exposure)).first()
+            if known is None:
+                self._known.clear()
+                raise ConsDbUnavailableError(f"ConsDB at {self._database.name} has lost exposure {exposure}.")
             return {"day_obs": known.day_obs, "seq_num": known.seq_num}
         key = {"day_obs": facts["day_obs"], "seq_num": facts["seq_num"]}
         row = {name: value for name, value in facts.items() if name in table.columns}

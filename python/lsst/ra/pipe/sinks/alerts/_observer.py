@@ -9,12 +9,11 @@ __all__ = ("AlertObserver", "log_alert", "observe_service", "read_exposure", "re
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lsst.daf.butler import Butler, DatasetRef, MissingDatasetTypeError
 
-from ...execution import ImageReport
 from ...execution.queue import JobQueue, connect
-from ...execution.service import ServiceSettings
 from ._alert import Alert, AlertState, Severity
 from ._board import AlertBoard
 from ._evaluate import evaluate
@@ -23,6 +22,11 @@ from ._kafka import AlertSender
 from ._load import default_alert_rules, load_alert_rules
 from ._memory import AlertStore
 from ._rule import AlertRules
+
+if TYPE_CHECKING:
+    # The service's own imports are no concern of who looks at alerts only.
+    from ...execution import ImageReport
+    from ...execution.service import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
 

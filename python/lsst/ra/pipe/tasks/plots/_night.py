@@ -38,7 +38,7 @@ _STRIP = 0.1
 are marked, as a fraction of a panel."""
 
 _SIZE = 5.5
-_BANDS = "ugrizy"
+_BANDS = tuple("ugrizy")
 _OTHER = "other"
 
 NIGHT_METRICS = (

@@ -355,6 +355,16 @@ def test_writer_waits_for_other_writers(tmp_path: pathlib.Path) -> None:
     other.close()
 
 
+def test_rows_without_parents_are_refused(session: Session) -> None:
+    """The foreign keys of the schema hold, in SQLite as well."""
+    session.writer.prepare()
+    with pytest.raises(ConsDbError, match="(?i)foreign key"):
+        session.execute(
+            f"INSERT INTO {session.name('visit1_quicklook')} (visit_id, day_obs, seq_num) "
+            f"VALUES ({EXPOSURE}, {DAY_OBS}, 88)"
+        )
+
+
 def test_database_that_was_replaced_is_filled_anew(tmp_path: pathlib.Path) -> None:
     """Attempts that notice fail, and the next one succeeds."""
     file = tmp_path / "consdb.sqlite3"

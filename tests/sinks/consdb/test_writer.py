@@ -358,7 +358,7 @@ def test_writer_waits_for_other_writers(tmp_path: pathlib.Path) -> None:
 def test_rows_without_parents_are_refused(session: Session) -> None:
     """The foreign keys of the schema hold, in SQLite as well."""
     session.writer.prepare()
-    with pytest.raises(ConsDbError, match="(?i)foreign key"):
+    with pytest.raises(ConsDbError, match=r"(?i)foreign key"):
         session.execute(
             f"INSERT INTO {session.name('visit1_quicklook')} (visit_id, day_obs, seq_num) "
             f"VALUES ({EXPOSURE}, {DAY_OBS}, 88)"

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pydantic
 
-from lsst.images import Mask, MaskSerializationModel
+from lsst.images import Mask, MaskSerializationModel, Transform, TransformSerializationModel
 from lsst.images.fits import (
     FitsCompressionAlgorithm,
     FitsCompressionOptions,
@@ -49,6 +49,11 @@ from ._fits_hdu import (
 
 _AS_IT_IS = "not compressed"
 """Name in the archive's options."""
+
+_NAMED: Any = TransformSerializationModel
+_KEPT = [_NAMED[parameter] for parameter in Transform.serialize.__type_params__]
+"""Classes that lsst.images names when it writes.  Pydantic makes them anew, in
+10 ms, if nobody has kept them."""
 
 _RICE = FitsCompressionOptions(algorithm=FitsCompressionAlgorithm.RICE_1)
 

@@ -156,7 +156,13 @@ class FirstLookIsrTask(PipelineTask):
 
             arrays = self.calibration_store.get_or_make(f"{name} {ref.id} {settings}", make)
             parts.append(CalibrationImages.from_arrays(arrays))
-        return CalibrationImages.merge(parts)
+        mask: Any = None
+        if sum(part.arrays.mask.size > 0 for part in parts) > 1:
+            key = f"mask {' '.join(str(ref.id) for ref in refs.values())} {settings}"
+            mask = self.calibration_store.get_or_make(
+                key, lambda: {"mask": CalibrationImages.unite_masks(parts)}
+            )["mask"]
+        return CalibrationImages.merge(parts, mask=mask)
 
     def run(
         self,

@@ -19,6 +19,7 @@ __all__ = (
 )
 
 import dataclasses
+import functools
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -108,13 +109,17 @@ class CalibrationImages:
         )
 
     @classmethod
-    def merge(cls, parts: Iterable[CalibrationImages]) -> CalibrationImages:
+    def merge(
+        cls, parts: Iterable[CalibrationImages], *, mask: npt.NDArray[np.uint16] | None = None
+    ) -> CalibrationImages:
         """Join images of different connections; the masks are united.
 
         Parameters
         ----------
         parts
             Images, each of another connection.
+        mask
+            What `unite_masks` gives for them, if it is known.
 
         Returns
         -------
@@ -123,13 +128,30 @@ class CalibrationImages:
         """
         arrays: dict[str, npt.NDArray[Any]] = {}
         metadata: dict[str, Mapping[str, Any]] = {}
+        parts = list(parts)
         for part in parts:
-            found = {name: array for name, array in part.arrays._asdict().items() if array.size}
-            if "mask" in arrays and "mask" in found:
-                found["mask"] = arrays["mask"] | found["mask"]
-            arrays |= found
+            arrays |= {name: array for name, array in part.arrays._asdict().items() if array.size}
             metadata |= part.metadata
+        if "mask" in arrays:
+            arrays["mask"] = cls.unite_masks(parts) if mask is None else mask
         return cls(arrays=DetrendCalibrations(**arrays), metadata=metadata)
+
+    @staticmethod
+    def unite_masks(parts: Iterable[CalibrationImages]) -> npt.NDArray[np.uint16]:
+        """Unite the masks of images.
+
+        Parameters
+        ----------
+        parts
+            Images, at least one of which has a mask.
+
+        Returns
+        -------
+        mask
+            Bits that any of them has.
+        """
+        masks = [part.arrays.mask for part in parts if part.arrays.mask.size]
+        return functools.reduce(np.bitwise_or, masks)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -138,9 +138,9 @@ def _facts(data: DetectorPlotData) -> list[tuple[str, str]]:
         ("stars used", format_value(data.metric("n_astrometry_stars"), ",.0f")),
         ("mean distance (mas)", format_value(1000.0 * data.metric("astrometry_offset_mean_arcsec"), ".1f")),
         ("its scatter (mas)", format_value(1000.0 * data.metric("astrometry_offset_std_arcsec"), ".1f")),
-        ("fit - header: RA", format_value(data.metric("pointing_offset_ra_arcsec"), "+.1f", "″")),
-        ("Dec", format_value(data.metric("pointing_offset_dec_arcsec"), "+.1f", "″")),
-        ("rotation", format_value(data.metric("pointing_rotation_degree"), "+.3f", "°")),
+        ("fit - header: RA", format_value(data.metric("pointing_offset_ra_arcsec"), "+z.1f", "″")),
+        ("Dec", format_value(data.metric("pointing_offset_dec_arcsec"), "+z.1f", "″")),
+        ("rotation", format_value(data.metric("pointing_rotation_degree"), "+z.3f", "°")),
     ]
 
 

@@ -22,7 +22,7 @@ from lsst.pex.config import FieldValidationError
 from lsst.pipe.base import UnprocessableDataError
 from lsst.ra.pipe.algorithms import MASK_SCHEMA
 from lsst.ra.pipe.camera import RawImage, load_camera
-from lsst.ra.pipe.camera.calibrations import Defects, DetectorIdentity, PhotonTransferCurve
+from lsst.ra.pipe.camera.calibrations import ArrayStore, Defects, DetectorIdentity, PhotonTransferCurve
 from lsst.ra.pipe.tasks import (
     BadCalibrationError,
     FirstLookIsrConfig,
@@ -340,6 +340,31 @@ def test_provenance_is_written(raw: RawImage) -> None:
     inputs: Any = refs
     FirstLookIsrTask(config=make_config()).runQuantum(context, inputs, inputs)
     assert context.outputs.outputExposure.metadata["LSST CALIB RUN PTC"] == "calib/a"
+
+
+def test_images_in_the_store_give_the_same_pixels_and_masks(raw: RawImage, tmp_path: pathlib.Path) -> None:
+    """Kept or read, the bits of all calibrations' masks are in the result."""
+    images = {name: make_image(value) for name, value in (("bias", 3.0), ("dark", 0.1), ("flat", 0.9))}
+    for row, (name, plane) in enumerate((("bias", "BAD"), ("dark", "SUSPECT"), ("flat", "NO_DATA"))):
+        pixels = np.zeros(DETECTOR.bbox.shape, bool)
+        pixels[100 + row, 200:300] = True
+        images[name].mask.set(plane, pixels)
+    datasets = {"ccdExposure": raw, "ptc": make_ptc(), **images}
+    refs: Any = FakeRefs({name: FakeRef(name=name, run="calib/a", id=n) for n, name in enumerate(datasets)})
+    config = make_config(doBias=True, doDark=True, doFlat=True)
+    exposures = []
+    for store in (None, ArrayStore(tmp_path, max_bytes=2_000_000_000)):
+        task = FirstLookIsrTask(config=config)
+        task.calibration_store = store
+        for _ in range(2):
+            context: Any = FakeContext(dict(datasets))
+            task.runQuantum(context, refs, refs)
+            exposures.append(context.outputs.outputExposure)
+    for plane in ("BAD", "SUSPECT", "NO_DATA"):
+        assert exposures[0].mask.get(plane)[100:103, 200:300].sum() >= 100
+    for exposure in exposures[1:]:
+        assert exposure.mask == exposures[0].mask
+        np.testing.assert_array_equal(exposure.image.array, exposures[0].image.array)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from ...algorithms.focal_plane import summarize
 from ._detector_data import DetectorPlotData, column, flag
+from ._frame import FramedAxes
 from ._style import (
     COLORS,
     add_facts,
@@ -94,7 +95,9 @@ def plot_detector_astrometry(data: DetectorPlotData) -> Figure:
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
     residuals = _select(data)
     vectors = detector_axes(figure, data.shape, left=70, bottom=_MAP_BOTTOM, side=_SIDE)
-    points = figure.add_axes((566 / _WIDTH, _MAP_BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT))
+    points = figure.add_axes(
+        (566 / _WIDTH, _MAP_BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT), axes_class=FramedAxes
+    )
     frame_axes(vectors, xlabel="x (pixel)", ylabel="y (pixel)")
     if residuals.x.size:
         _draw_vectors(vectors, residuals, shape=data.shape)

@@ -16,6 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from ._detector_data import DetectorPlotData, column
+from ._frame import FramedAxes
 from ._render import PixelImage
 from ._stretch import SkyStretch, find_stretch
 from ._style import (
@@ -79,7 +80,9 @@ def draw_detector_image(
     height = round(_BOTTOM + ny * side + _TOP)
     figure = make_figure(width=_WIDTH, height=height)
     box = (_LEFT / _WIDTH, _BOTTOM / height, nx * side / _WIDTH, ny * side / height)
-    axes = figure.add_axes(box, facecolor=COLORS["sky"])  # seen where there are no data
+    axes = figure.add_axes(
+        box, axes_class=FramedAxes, facecolor=COLORS["sky"]
+    )  # seen where there are no data
     axes.add_artist(PixelImage(stretch.grey(data.image), data.extent))
     _draw_amplifiers(axes, data)
     axes.set_xlim(-0.5, nx - 0.5)

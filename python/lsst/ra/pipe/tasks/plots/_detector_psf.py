@@ -16,6 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from ._detector_data import DetectorPlotData, column, flag
+from ._frame import FramedAxes
 from ._render import PixelImage
 from ._style import (
     COLORS,
@@ -88,8 +89,8 @@ def plot_detector_psf(data: DetectorPlotData) -> Figure:
     stars = _select(data)
     sizes = detector_axes(figure, data.shape, left=70, bottom=_MAP_BOTTOM, side=_SIDE)
     whiskers = detector_axes(figure, data.shape, left=592, bottom=_MAP_BOTTOM, side=_SIDE)
-    histogram = figure.add_axes((0.07, 52 / _HEIGHT, 0.4, 190 / _HEIGHT))
-    growth = figure.add_axes((0.592, 52 / _HEIGHT, 0.385, 190 / _HEIGHT))
+    histogram = figure.add_axes((0.07, 52 / _HEIGHT, 0.4, 190 / _HEIGHT), axes_class=FramedAxes)
+    growth = figure.add_axes((0.592, 52 / _HEIGHT, 0.385, 190 / _HEIGHT), axes_class=FramedAxes)
     _draw_sizes(figure, sizes, data, stars)
     _draw_whisker_map(whiskers, data, stars)
     _draw_histogram(histogram, data, stars)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from ._detector_data import DetectorPlotData, column, flag
+from ._frame import FramedAxes
 from ._style import COLORS, add_title, format_value, frame_axes, make_figure, round_ticks, say_no_data
 
 _WIDTH, _HEIGHT = 1000, 780
@@ -71,9 +72,9 @@ def plot_detector_sources(data: DetectorPlotData) -> Figure:
         known, instrumental otherwise.
     """
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
-    sizes = figure.add_axes((0.07, 0.44, 0.915, 0.45))
-    counts = figure.add_axes((0.07, 0.075, 0.41, 0.275))
-    precision = figure.add_axes((0.575, 0.075, 0.41, 0.275))
+    sizes = figure.add_axes((0.07, 0.44, 0.915, 0.45), axes_class=FramedAxes)
+    counts = figure.add_axes((0.07, 0.075, 0.41, 0.275), axes_class=FramedAxes)
+    precision = figure.add_axes((0.575, 0.075, 0.41, 0.275), axes_class=FramedAxes)
     magnitude = data.magnitude
     depth = data.metric("magnitude_limit_mag") if data.is_calibrated else np.nan
     sources = _Sources(

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from ...camera import Camera
 from ._focal_plane import FocalPlaneView, sky_directions
+from ._frame import FramedAxes
 from ._mosaic import make_mosaic
 from ._render import PixelImage
 from ._stretch import find_stretch
@@ -82,7 +83,7 @@ def plot_focal_plane(
     mosaic = make_mosaic(images, binning=binning, camera=camera, window=view.window, max_size=_SIDE)
     stretch = find_stretch(mosaic.image, least_above=least_above)
     box = (_LEFT / _WIDTH, _BOTTOM / _HEIGHT, _SIDE / _WIDTH, _SIDE / _HEIGHT)
-    axes = figure.add_axes(box)
+    axes = figure.add_axes(box, axes_class=FramedAxes)
     picture = PixelImage(stretch.grey(mosaic.image), mosaic.window)
     picture.set_zorder(2.0)
     axes.add_artist(picture)

@@ -11,15 +11,17 @@ time than anything else in a plot; these look the same.
 
 from __future__ import annotations
 
-__all__ = ("AxesFrame", "ColorScale", "tick_labels")
+__all__ = ("AxesFrame", "ColorScale", "FramedAxes", "tick_labels")
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
-from matplotlib.axis import Axis
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.font_manager import FontProperties
@@ -95,6 +97,40 @@ class _Pen:
         canvas_height = self.renderer.get_canvas_width_height()[1]
         y = canvas_height - y if self.renderer.flipy() else y
         self.renderer.draw_text(self.gc, x, y, words, font, 90.0 if upright else 0.0)
+
+
+class _TicklessAxis(Axis):
+    """Axis that does not make ticks merely to set what they look like."""
+
+    def set_clip_path(self, path: Any, transform: Any = None) -> None:
+        """Limit where the axis is drawn, which it is not."""
+        Artist.set_clip_path(self, path, transform)
+
+    def grid(self, visible: bool | None = None, which: Any = "major", **kwargs: Any) -> None:
+        """Leave the grid away."""
+
+    def set_tick_params(self, which: Any = "major", reset: bool = False, **kwargs: Any) -> None:
+        """Leave the ticks as they are."""
+
+
+class _XAxis(_TicklessAxis, XAxis):
+    pass
+
+
+class _YAxis(_TicklessAxis, YAxis):
+    pass
+
+
+class FramedAxes(Axes):
+    """Axes for an `AxesFrame`, made in less than half of the time."""
+
+    def _init_axis(self) -> None:
+        # The hook of all of matplotlib's projections for axes of their own.
+        self.xaxis = _XAxis(self, clear=False)
+        self.yaxis = _YAxis(self, clear=False)
+        for axis, names in ((self.xaxis, ("bottom", "top")), (self.yaxis, ("left", "right"))):
+            for name in names:
+                self.spines[name].register_axis(axis)
 
 
 class AxesFrame(Artist):

@@ -44,7 +44,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import IdentityTransform
 
-from ._frame import AxesFrame, ColorScale
+from ._frame import AxesFrame, ColorScale, FramedAxes
 from ._render import CachingRenderer, encode_png
 
 _DPI = 100
@@ -343,13 +343,15 @@ def detector_axes(figure: Figure, shape: tuple[int, int], *, left: int, bottom: 
     Returns
     -------
     axes
-        The axes, centred in the square from top to bottom.
+        The axes, centred in the square from top to bottom, for
+        `frame_axes`.
     """
     ny, nx = shape
     width, height = (float(size) * _DPI for size in figure.get_size_inches())
     wide, high = (side * size / max(nx, ny) for size in (nx, ny))
     low = bottom + 0.5 * (side - high)
-    axes = figure.add_axes((left / width, low / height, wide / width, high / height))
+    box = (left / width, low / height, wide / width, high / height)
+    axes = figure.add_axes(box, axes_class=FramedAxes)
     axes.set_xlim(-0.5, nx - 0.5)
     axes.set_ylim(-0.5, ny - 0.5)
     return axes

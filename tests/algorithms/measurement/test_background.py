@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 import pytest
 import scipy.ndimage
 from lsst.images import Box, Mask, MaskPlane, MaskSchema
@@ -19,7 +20,9 @@ from lsst.ra.pipe.algorithms.measurement import (
     NoBackgroundError,
     PlaneBits,
     count_planes,
+    find_unlit_cells,
     fit_background,
+    measure_mesh,
     survey_pixels,
 )
 from lsst.ra.pipe.algorithms.measurement._pixels import SATURATED, dilate, set_plane
@@ -100,7 +103,7 @@ def test_a_model_of_blocks_is_that_of_their_pixels() -> None:
     blocks = image[:, :700].reshape(300, 2, 350, 2).mean(axis=(1, 3))
     blocks = np.concatenate([blocks, image[:, 700].reshape(300, 2).mean(axis=1)[:, None]], axis=1)
     flags = np.zeros(blocks.shape, dtype=np.uint8)
-    model = fit_background(blocks, bad=flags, factor=2, shape=image.shape)
+    model = fit_background(measure_mesh(blocks, bad=flags, factor=2, shape=image.shape))
     np.testing.assert_allclose(model.subtract_from(image), 0.0, atol=0.03)
     np.testing.assert_allclose(model.subtract_from(blocks, factor=2), 0.0, atol=0.06)
 
@@ -120,7 +123,7 @@ def test_a_plane_is_set_in_blocks() -> None:
 def test_a_constant_image_is_its_own_background() -> None:
     """No noise, no clipping, no rounding."""
     image = np.full((300, 256), 321.5, dtype=np.float32)
-    model = fit_background(image, bad=np.zeros(image.shape, dtype=np.uint8))
+    model = fit_background(measure_mesh(image, bad=np.zeros(image.shape, dtype=np.uint8)))
     assert model.level == pytest.approx(321.5, rel=1e-6)
     np.testing.assert_allclose(model.subtract_from(image), 0.0, atol=1e-3)
 
@@ -129,7 +132,7 @@ def test_a_constant_image_is_its_own_background() -> None:
 def test_level_noise_and_slope_of_the_sky_are_recovered(slope: float) -> None:
     """The clipped mean is unbiased; the noise is that of one pixel."""
     scene = make_scene(n_stars=0, slope=slope)
-    model = fit_background(scene.image, bad=np.zeros(scene.image.shape, dtype=np.uint8))
+    model = fit_background(measure_mesh(scene.image, bad=np.zeros(scene.image.shape, dtype=np.uint8)))
     assert model.level == pytest.approx(scene.sky, rel=1e-3)
     assert model.noise == pytest.approx(scene.sky_noise, rel=0.01)
     row = model.evaluate_mesh().mean(axis=0)
@@ -143,7 +146,7 @@ def test_bad_pixels_do_not_enter_the_background() -> None:
     bad[:, 600:] = UNUSABLE
     scene.image[:, 600:800] = 1e6
     scene.image[:, 800:] = np.nan
-    model = fit_background(scene.image, bad=bad)
+    model = fit_background(measure_mesh(scene.image, bad=bad))
     np.testing.assert_allclose(model.evaluate_mesh(), scene.sky, rtol=0.01)
 
 
@@ -151,13 +154,13 @@ def test_an_image_without_good_pixels_is_refused_with_its_masked_fraction() -> N
     """The error says how much is masked."""
     image = np.full((200, 200), np.nan, dtype=np.float32)
     with pytest.raises(NoBackgroundError, match=r"100\.0% of the 200 x 200 pixels"):
-        fit_background(image, bad=np.full(image.shape, UNUSABLE, dtype=np.uint8))
+        fit_background(measure_mesh(image, bad=np.full(image.shape, UNUSABLE, dtype=np.uint8)))
 
 
 def test_the_model_is_the_chebyshev_field_of_lsst_images() -> None:
     """What is stored with the visit image is what was subtracted."""
     scene = make_scene(n_stars=0, slope=0.1, shape=(600, 701))
-    model = fit_background(scene.image, bad=np.zeros(scene.image.shape, dtype=np.uint8))
+    model = fit_background(measure_mesh(scene.image, bad=np.zeros(scene.image.shape, dtype=np.uint8)))
     field = ChebyshevField(Box.from_shape(scene.image.shape), model.coefficients, unit=u.electron)
     expected = scene.image - field.render(dtype=np.float64).array
     np.testing.assert_allclose(model.subtract_from(scene.image), expected, atol=2e-3)
@@ -166,6 +169,37 @@ def test_the_model_is_the_chebyshev_field_of_lsst_images() -> None:
 def test_a_model_refuses_an_image_of_another_shape() -> None:
     """Both shapes are in the message."""
     image = np.ones((128, 128), dtype=np.float32)
-    model = fit_background(image, bad=np.zeros(image.shape, dtype=np.uint8))
+    model = fit_background(measure_mesh(image, bad=np.zeros(image.shape, dtype=np.uint8)))
     with pytest.raises(ValueError, match=r"\(128, 128\).*\(128, 129\)"):
         model.subtract_from(np.ones((128, 129), dtype=np.float32))
+
+
+def make_lit(shape: tuple[int, int] = (1536, 2048)) -> npt.NDArray[np.float32]:
+    """Sky with a slope of 10 per cent and its noise."""
+    rng = np.random.default_rng(5)
+    sky = 1000.0 * (1 + 0.1 * (np.arange(shape[1]) / shape[1] - 0.5)) * np.ones(shape)
+    return rng.normal(sky, 32.0).astype(np.float32)
+
+
+def test_dead_amplifiers_and_shadows_are_unlit() -> None:
+    """Without signal, in the shade, and what a shaded flat leaves: none has sky."""
+    rng = np.random.default_rng(6)
+    image = make_lit()
+    image[:768, 512:1024] = rng.normal(0.0, 6.0, (768, 512))
+    image[1000:, 1600:] *= 0.6
+    image[:512, :384] = rng.normal(0.0, 5000.0, (512, 384))
+    unlit = find_unlit_cells(measure_mesh(image, bad=np.zeros(image.shape, dtype=np.uint8)))
+    expected = np.zeros((12, 16), dtype=bool)
+    expected[:6, 4:8] = expected[8:, 13:] = expected[:4, :3] = True
+    assert unlit[expected].all()
+    # Cells that the edge of the shadow crosses may be either.
+    expected[7, 12:] = expected[7:, 12] = True
+    assert not unlit[~expected].any()
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0, 1000.0])
+def test_a_bright_star_or_a_dark_image_is_not_unlit(level: float) -> None:
+    """A dark has no sky anywhere, which is no reason to leave a part out."""
+    image = make_lit() + np.float32(level - 1000.0)
+    image[600:700, 700:800] += 50000.0
+    assert not find_unlit_cells(measure_mesh(image, bad=np.zeros(image.shape, dtype=np.uint8))).any()

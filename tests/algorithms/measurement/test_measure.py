@@ -167,6 +167,48 @@ def test_the_psf_model_varies_as_the_stars_do() -> None:
         assert float(ellipticity(ixx, iyy, ixy)[0]) == pytest.approx(e1, abs=0.004)
 
 
+def test_a_trailed_image_has_no_psf_but_a_sky() -> None:
+    """The status says what is wrong, and no number of the PSF is made up."""
+    scene = make_scene(n_stars=0, shape=(900, 900))
+    rng = np.random.default_rng(2)
+    truth = np.zeros(scene.image.shape)
+    for x, y in rng.integers(60, 840, (20, 2)):
+        for step in range(-15, 16):
+            add_stamp(truth, 5e3 * moffat_stamp(0, 0, fwhm=4.0, half=20), int(x) + step, int(y))
+    scene.image[:] += rng.poisson(truth)
+    measurement = measure(scene)
+    assert measurement.psf_status == "trailed"
+    assert np.isnan(measurement.psf.sigma)
+    assert measurement.psf_model is None
+    assert not measurement.selection.is_psf_star.any()
+    assert measurement.background.level == pytest.approx(scene.sky, rel=5e-3)
+
+
+def test_an_image_out_of_focus_has_no_psf() -> None:
+    """Rings of light are told from stars that are wide."""
+    scene = make_scene(n_stars=0, shape=(900, 900))
+    rng = np.random.default_rng(2)
+    truth = np.zeros(scene.image.shape)
+    distance = np.hypot(*np.meshgrid(np.arange(-20, 21), np.arange(-20, 21)))
+    ring = ((distance > 3) & (distance < 8)).astype(float)
+    for x, y in (np.indices((6, 6)).reshape(2, -1) * 130 + 110).T:
+        add_stamp(truth, 1e5 * ring / ring.sum(), int(x), int(y))
+    scene.image[:] += rng.poisson(truth)
+    assert measure(scene).psf_status == "out of focus"
+
+
+def test_half_an_image_in_the_shade_is_left_out() -> None:
+    """Sky, noise and PSF are those of the other half; no source is found there."""
+    scene = make_scene(n_stars=80, shape=(1536, 1536))
+    scene.image[:, :700] = np.random.default_rng(1).normal(2.0, 6.0, (1536, 700))
+    measurement = measure(scene)
+    assert measurement.unlit.mean() == pytest.approx(0.46, abs=0.05)
+    assert measurement.background.level == pytest.approx(scene.sky, rel=3e-3)
+    assert measurement.sky_noise == pytest.approx(scene.sky_noise, rel=0.02)
+    assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.02)
+    assert (measurement.detections.x > 690).all()
+
+
 @pytest.mark.parametrize("value", [0.0, -3.0, 100.0])
 def test_an_image_without_noise_is_no_accident(value: float) -> None:
     """An image of one value, even 0, has that sky and no sources."""

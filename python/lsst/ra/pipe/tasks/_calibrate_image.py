@@ -431,7 +431,9 @@ class CalibrateImageTask(PipelineTask):
             raise NoGoodPixelsError(f"{label}: {error}", bad_fraction=float(unusable.mean())) from error
 
     def _mark(self, mask: Mask, measurement: DetectorMeasurement) -> Mask:
-        """Copy the mask, set DETECTED in the sources' footprints and CR."""
+        """Copy the mask; set DETECTED in the sources' footprints, CR where
+        cosmic rays were, and VIGNETTED where the sky does not reach.
+        """
         result = mask.copy()
         if self.config.writeSourceMask and "DETECTED" in mask.schema.names:
             bit = mask.schema.bit("DETECTED")
@@ -447,6 +449,14 @@ class CalibrateImageTask(PipelineTask):
             bit = mask.schema.bit("CR")
             rays = measurement.cosmic_rays
             result.array[rays.rows, rays.columns, bit.index] |= np.uint8(bit.mask)
+        if "VIGNETTED" in mask.schema.names and measurement.unlit.any():
+            bit = mask.schema.bit("VIGNETTED")
+            rows, columns = (
+                np.arange(size) * cells // size
+                for cells, size in zip(measurement.unlit.shape, mask.array.shape[:2], strict=True)
+            )
+            unlit = measurement.unlit[rows[:, np.newaxis], columns]
+            result.array[unlit, bit.index] |= np.uint8(bit.mask)
         return result
 
     def _make_visit_image(

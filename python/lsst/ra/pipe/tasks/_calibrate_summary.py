@@ -23,6 +23,7 @@ import erfa
 import numpy as np
 import numpy.typing as npt
 from astro_metadata_translator import ObservationInfo
+from astropy.stats import gaussian_sigma_to_fwhm
 
 from lsst.images import Box, DetectorFrame, Mask, MaskedImage, ObservationSummaryStats, SkyProjection
 from lsst.images.cameras import Detector
@@ -153,7 +154,8 @@ class CalibrationSummary:
     """Zenith distance of the detector's centre in degrees."""
 
     seeing: float
-    """Width of the PSF at the zenith and at 500 nm, in arcsec."""
+    """Width of a Gaussian of the PSF's sigma at the zenith and at 500 nm, in
+    arcsec, as RubinTV has it."""
 
     image_median: float
     """Median pixel before the sky was subtracted, in electron."""
@@ -362,7 +364,7 @@ def summarize_calibration(
         exposure_time=float(time),
         zenith_distance=zenith_distance,
         seeing=seeing_at_zenith(
-            measurement.psf.profile.fwhm * placement.pixel_scale,
+            gaussian_sigma_to_fwhm * psf.sigma * placement.pixel_scale,
             zenith_distance=zenith_distance,
             wavelength=EFFECTIVE_WAVELENGTHS.get(detector.instrument, {}).get(band, math.nan),
         ),

@@ -7,7 +7,15 @@
 
 from __future__ import annotations
 
-__all__ = ("BackgroundModel", "NoBackgroundError", "fit_background", "measure_noise")
+__all__ = (
+    "BackgroundModel",
+    "NoBackgroundError",
+    "SkyMesh",
+    "find_unlit_cells",
+    "fit_background",
+    "measure_mesh",
+    "measure_noise",
+)
 
 import dataclasses
 import math
@@ -26,6 +34,13 @@ _CLIP_ITERATIONS = 4
 _MIN_CELL_FRACTION = 0.08
 _FILLED_CELL_WEIGHT = 0.05
 _CELL_OUTLIER = 4.0
+
+
+# A cell whose relative noise is so many times the typical one has no sky, nor
+# one with less than this share of the sky; if they are so many together.
+_RELATIVE_NOISE, _LEAST_LIGHT, _LEAST_CELLS = 3.0, 0.8, 8
+# Where noise is more than this share of the level there is no sky to compare.
+_DARK = 0.3
 
 
 class NoBackgroundError(ValueError):
@@ -57,8 +72,8 @@ class BackgroundModel:
 
     @property
     def level(self) -> float:
-        """Median of the model over the image, in its unit."""
-        return float(np.median(self.evaluate_mesh()))
+        """Median of the model over the cells with sky, in its unit."""
+        return float(np.median(self._lit_values()))
 
     @property
     def noise(self) -> float:
@@ -67,12 +82,16 @@ class BackgroundModel:
 
     @property
     def gradient(self) -> float:
-        """Largest minus smallest model value over the median; NaN if that is
-        0.
+        """Largest minus smallest model value over the median, of the cells
+        with sky; NaN if that is 0.
         """
-        mesh = self.evaluate_mesh()
+        mesh = self._lit_values()
         level = float(np.median(mesh))
         return float(mesh.max() - mesh.min()) / abs(level) if level != 0.0 else math.nan
+
+    def _lit_values(self) -> npt.NDArray[np.float32]:
+        """Model values in the centres of the cells that have sky."""
+        return self.evaluate_mesh()[np.isfinite(self.mesh_level)]
 
     def evaluate_mesh(self) -> npt.NDArray[np.float32]:
         """Evaluate the model in the centres of the mesh's cells.
@@ -122,15 +141,118 @@ class BackgroundModel:
         return _subtract(image, rows, np.ascontiguousarray(basis.T, dtype=np.float32))
 
 
-def fit_background(
+@dataclasses.dataclass(frozen=True, eq=False)
+class SkyMesh:
+    """Clipped statistics of an image's sky in a mesh of cells."""
+
+    level: npt.NDArray[np.float64]
+    """``(cells_y, cells_x)`` clipped mean."""
+
+    noise: npt.NDArray[np.float64]
+    """``(cells_y, cells_x)`` clipped standard deviation."""
+
+    n_good: npt.NDArray[np.float64]
+    """``(cells_y, cells_x)`` number of good elements."""
+
+    size: tuple[int, int]
+    """Shape of the array of elements."""
+
+    factor: int
+    """Side in pixels of the blocks that the elements are means of."""
+
+    shape: tuple[int, int]
+    """Shape ``(ny, nx)`` of the image in pixels."""
+
+    @property
+    def is_known(self) -> npt.NDArray[np.bool_]:
+        """Whether a cell has enough good elements."""
+        least = max(_MIN_CELL_FRACTION * self.size[0] * self.size[1] / self.level.size, 8)
+        return np.asarray(self.n_good >= least)
+
+    def without(self, cells: npt.NDArray[np.bool_]) -> SkyMesh:
+        """Forget some cells.
+
+        Parameters
+        ----------
+        cells
+            ``(cells_y, cells_x)`` array, `True` for those to forget.
+
+        Returns
+        -------
+        mesh
+            The same mesh, with no good element in them.
+        """
+        return dataclasses.replace(self, n_good=np.where(cells, 0.0, self.n_good))
+
+
+def measure_mesh(
     image: npt.NDArray[np.float32],
     *,
     bad: npt.NDArray[np.uint8],
     cell_size: int = 128,
-    order: int = 6,
     factor: int = 1,
     shape: tuple[int, int] | None = None,
-) -> BackgroundModel:
+) -> SkyMesh:
+    """Take clipped means and standard deviations in a mesh of cells.
+
+    Parameters
+    ----------
+    image
+        Pixels of shape ``(ny, nx)``, or means of blocks of them.
+    bad
+        Array of that shape, non-zero where an element must not be used.
+    cell_size
+        Approximate side of a cell in pixels.
+    factor
+        Side in pixels of the blocks that ``image`` has the means of.
+    shape
+        Shape of the image in pixels; that of ``image`` if not given.
+
+    Returns
+    -------
+    mesh
+        The statistics.
+    """
+    ny, nx = shape or (image.shape[0], image.shape[1])
+    cells_y, cells_x = max(1, round(ny / cell_size)), max(1, round(nx / cell_size))
+    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x)
+    return SkyMesh(level, noise, n_good, (image.shape[0], image.shape[1]), factor, (ny, nx))
+
+
+def find_unlit_cells(mesh: SkyMesh) -> npt.NDArray[np.bool_]:
+    """Find the parts of an image that the sky does not reach.
+
+    An amplifier without signal, the shadow of the dome, or where a flat made
+    of such a shadow divides nothing by nearly nothing: there the noise is out
+    of proportion to the level, or the level is below four fifths of that of
+    the other cells. Single cells are left alone, as they may hold a bright
+    star.
+
+    Parameters
+    ----------
+    mesh
+        Statistics of the image.
+
+    Returns
+    -------
+    unlit
+        ``(cells_y, cells_x)`` array, `True` for such cells; none if there is
+        no cell with a sky above its noise.
+    """
+    level, known = mesh.level, mesh.is_known
+    relative = np.where(level > 0.0, mesh.noise / np.where(level > 0.0, level, 1.0), np.inf)
+    typical = float(np.percentile(relative[known], 25.0, method="lower")) if known.any() else math.inf
+    if not typical < _DARK:
+        return np.zeros(level.shape, dtype=bool)
+    unlit = known & (relative > _RELATIVE_NOISE * typical)
+    lit = known & ~unlit
+    unlit |= lit & (level < _LEAST_LIGHT * np.median(level[lit]))
+    labels, n_parts = scipy.ndimage.label(unlit)
+    sizes = np.bincount(labels.ravel(), minlength=n_parts + 1)
+    return np.asarray(unlit & (sizes[labels] >= _LEAST_CELLS))
+
+
+def fit_background(mesh: SkyMesh, *, order: int = 6) -> BackgroundModel:
     """Fit a smooth model to the clipped mean of the sky in a mesh of cells.
 
     The same scheme as the Alert Production's ``SubtractBackgroundTask`` with
@@ -142,53 +264,43 @@ def fit_background(
 
     Parameters
     ----------
-    image
-        Pixels of shape ``(ny, nx)``, or means of blocks of them.
-    bad
-        Array of that shape, non-zero where an element must not be used.
-    cell_size
-        Approximate side of a cell in pixels.
+    mesh
+        Statistics of the image.
     order
         Highest order of the polynomial; lower when there are few cells.
-    factor
-        Side in pixels of the blocks that ``image`` has the means of.
-    shape
-        Shape of the image in pixels; that of ``image`` if not given.
 
     Returns
     -------
     model
-        The fitted model, in the unit of ``image``.
+        The fitted model, in the unit of the image.
 
     Raises
     ------
     NoBackgroundError
         Raised if no cell has enough good pixels.
     """
-    ny, nx = shape or (image.shape[0], image.shape[1])
-    cells_y, cells_x = max(1, round(ny / cell_size)), max(1, round(nx / cell_size))
-    level, noise, n_good = _mesh_statistics(image, bad, cells_y, cells_x)
-    good = n_good >= max(_MIN_CELL_FRACTION * image.size / (cells_y * cells_x), 8)
+    good = mesh.is_known
+    ny, nx = mesh.shape
     if not good.any():
-        fraction = np.count_nonzero(bad) / bad.size
+        fraction = 1.0 - mesh.n_good.sum() / (mesh.size[0] * mesh.size[1])
         raise NoBackgroundError(
-            f"No cell of about {cell_size} pixels has enough good pixels to measure the sky: "
-            f"{fraction:.1%} of the {nx} x {ny} pixels are masked or not finite."
+            f"No cell of the mesh of {good.shape[1]} x {good.shape[0]} has enough good pixels to measure the "
+            f"sky: {fraction:.1%} of the {nx} x {ny} pixels are masked or not finite."
         )
-    level[~good] = np.nan
     _, nearest = scipy.ndimage.distance_transform_edt(~good, return_indices=True)
-    filled_noise = noise[nearest[0], nearest[1]]
-    filled_level = level[nearest[0], nearest[1]]
+    filled_noise = mesh.noise[nearest[0], nearest[1]]
+    filled_level = mesh.level[nearest[0], nearest[1]]
+    n_good = mesh.n_good
     weight = np.where(good, np.sqrt(n_good), np.sqrt(n_good[good].max()) * _FILLED_CELL_WEIGHT)
     centres = [
-        _to_domain((_cell_centres(cells, n) + 0.5) * factor - 0.5, size)
-        for cells, n, size in zip((cells_y, cells_x), image.shape, (ny, nx), strict=True)
+        _to_domain((_cell_centres(cells, n) + 0.5) * mesh.factor - 0.5, size)
+        for cells, n, size in zip(good.shape, mesh.size, (ny, nx), strict=True)
     ]
     coefficients = _fit_mesh(filled_level, weight=weight, y=centres[0], x=centres[1], order=order)
     if min(filled_noise.shape) > 1:
         filled_noise = scipy.ndimage.median_filter(filled_noise, size=3, mode="nearest")
     filled_noise = np.maximum(filled_noise, np.finfo(np.float32).tiny)
-    return BackgroundModel(coefficients, (ny, nx), level, filled_noise)
+    return BackgroundModel(coefficients, (ny, nx), np.where(good, mesh.level, np.nan), filled_noise)
 
 
 def measure_noise(

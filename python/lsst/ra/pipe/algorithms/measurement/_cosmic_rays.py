@@ -26,7 +26,7 @@ _SHARPNESS = 0.6
 # Neighbours of such pixels need less.
 _GROWTH_SIGNIFICANCE = 3.0
 _GROWTH_ALLOWANCE = 0.5
-_GROWTH_ROUNDS = 3
+_GROWTH_ROUNDS = 4
 # More than this share of the pixels are not cosmic rays, but a wrong PSF.
 _MAX_SHARE = 0.01
 
@@ -110,6 +110,7 @@ def find_cosmic_rays(
 def _is_sharp(
     image: np.ndarray,
     variance: np.ndarray,
+    is_hit: np.ndarray,
     j: int,
     i: int,
     level: float,
@@ -117,14 +118,22 @@ def _is_sharp(
     diagonal: float,
     allowance: float,
 ) -> bool:  # pragma: no cover
-    """Compare a pixel with its four pairs of opposite neighbours."""
+    """Compare a pixel with its four pairs of opposite neighbours.
+
+    Of a pair that holds a pixel known to be hit the other one counts.
+    """
     height = image[j, i] - level - allowance * np.sqrt(max(variance[j, i], 0.0))
     for pair in range(4):
         b, a = (0, 1, 1, 1)[pair], (1, 0, 1, -1)[pair]
-        mean = 0.5 * (image[j + b, i + a] + image[j - b, i - a]) - level
-        error = 0.5 * np.sqrt(max(variance[j + b, i + a] + variance[j - b, i - a], 0.0))
+        total, square, count = 0.0, 0.0, 0
+        if not is_hit[j + b, i + a]:
+            total, square, count = image[j + b, i + a] - level, variance[j + b, i + a], 1
+        if not is_hit[j - b, i - a]:
+            total += image[j - b, i - a] - level
+            square += variance[j - b, i - a]
+            count += 1
         share = straight if pair < 2 else diagonal
-        if height * share * _SHARPNESS > mean + allowance * error:
+        if count and height * share * _SHARPNESS > (total + allowance * np.sqrt(max(square, 0.0))) / count:
             return True
     return False
 
@@ -169,11 +178,12 @@ def _find(
             for i in range(8 * word, 8 * word + 8):
                 if stands_out[i] == 0 or _touches_bad(bad, j, i):
                     continue
-                if _is_sharp(image, variance, j, i, level[i], straight, diagonal, _ALLOWANCE):
+                if _is_sharp(image, variance, group, j, i, level[i], straight, diagonal, _ALLOWANCE):
                     if count == limit:
                         return rows, columns, -1, group
                     rows[count], columns[count], count = j, i, count + 1
-                    group[j, i] = True
+    for n in range(count):
+        group[rows[n], columns[n]] = True
     n_rays = 0
     for n in range(count):
         j, i = rows[n], columns[n]
@@ -193,7 +203,7 @@ def _find(
                     height = image[j, i] - local
                     if height <= 0.0 or height * height <= _GROWTH_SIGNIFICANCE**2 * variance[j, i]:
                         continue
-                    if _is_sharp(image, variance, j, i, local, straight, diagonal, _GROWTH_ALLOWANCE):
+                    if _is_sharp(image, variance, group, j, i, local, straight, diagonal, _GROWTH_ALLOWANCE):
                         if count == limit:
                             return rows, columns, -1, group
                         rows[count], columns[count], count = j, i, count + 1

@@ -17,12 +17,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ._aperture_correction import ApertureCorrection, fit_aperture_correction
-from ._background import BackgroundModel, NoBackgroundError, fit_background, measure_noise
+from ._background import (
+    BackgroundModel,
+    NoBackgroundError,
+    find_unlit_cells,
+    fit_background,
+    measure_mesh,
+    measure_noise,
+)
 from ._cosmic_rays import CosmicRays, find_cosmic_rays
 from ._detection import Detections, detect_sources, find_peaks
 from ._higher_moments import HIGHER_MOMENTS, measure_higher_moments
 from ._photometry import APERTURE_RADII, CALIBRATION_RADIUS, AperturePhotometry, measure_apertures
-from ._pixels import DOUBTFUL, SATURATED, PixelSurvey, PlaneBits, dilate, set_plane, survey_pixels
+from ._pixels import DOUBTFUL, SATURATED, UNUSABLE, PixelSurvey, PlaneBits, dilate, set_plane, survey_pixels
 from ._psf import PsfMeasurement, measure_psf
 from ._psf_model import PsfModel, fit_psf_model
 from ._psf_photometry import PsfPhotometry, measure_psf_fluxes
@@ -36,6 +43,14 @@ from ._star_selection import (
 )
 
 _SETTLED = 0.1
+# Typical axis ratio of the brightest sources beyond which they are trails;
+# distance of their peaks from their centroids, in rms radii, beyond which they
+# are rings; and how many of them tell.
+_TRAILED, _HOLLOW = 1.8, 0.8
+_BRIGHTEST, _ENOUGH_TO_JUDGE = 100, 8
+# Fourth moment of the stars, M40 + 2 M22 + M04, below which they are discs or
+# small rings: a Gaussian has 2, a Moffat profile more, a donut 1.4.
+_FLAT = 1.75
 _EDGE = 9.0
 _SOURCE = 8
 _DEFAULT_SIGMA = 2.0
@@ -103,6 +118,10 @@ class DetectorMeasurement:
 
     sky_variance: float
     """Mean of the variance plane over pixels of pure sky."""
+
+    unlit: npt.NDArray[np.bool_]
+    """``(cells_y, cells_x)`` parts of the image that the sky does not reach;
+    nothing is measured there."""
 
     cosmic_rays: CosmicRays
     """Pixels hit by cosmic rays."""
@@ -224,7 +243,13 @@ def measure_detector(
     psf = measure_psf(
         subtracted, variance=variance, bad=bad, shapes=shapes, is_psf_star=selection.is_psf_star
     )
-    status = _psf_status(psf, n_sources=len(sky.detections))
+    stars = np.flatnonzero(selection.is_psf_star)
+    higher = np.full(len(HIGHER_MOMENTS), np.nan)
+    if stars.size:
+        higher = np.median(measure_higher_moments(subtracted, bad=bad, shapes=shapes, stars=stars), axis=0)
+    status = _psf_status(psf, sky.detections, kurtosis=higher[HIGHER_MOMENTS.index("kurtosis")])
+    if status != "ok":
+        psf, selection = PsfMeasurement(), StarSelection.none(len(sky.detections))
     model = None
     if status == "ok":
         model = fit_psf_model(
@@ -242,13 +267,12 @@ def measure_detector(
     pure_sky = sky.not_sky[::2, ::2] == 0
     step = 2 * survey.factor
     sky_variance = variance[::step, ::step][pure_sky]
-    stars = np.flatnonzero(selection.is_psf_star)
-    higher = measure_higher_moments(subtracted, bad=bad, shapes=shapes, stars=stars)
     return DetectorMeasurement(
         background=sky.background,
         image=subtracted,
         sky_noise=noise,
         sky_variance=float(np.mean(sky_variance, dtype=np.float64)) if sky_variance.size else math.nan,
+        unlit=sky.unlit,
         cosmic_rays=rays,
         detections=sky.detections,
         shapes=shapes,
@@ -258,7 +282,7 @@ def measure_detector(
         psf=psf,
         psf_model=model,
         aperture_correction=correction,
-        higher_moments=np.median(higher, axis=0) if stars.size else np.full(len(HIGHER_MOMENTS), np.nan),
+        higher_moments=higher if status == "ok" else np.full_like(higher, np.nan),
         is_saturated=is_saturated,
         is_sharp=sharp_sources(
             peak=shapes.peak,
@@ -281,6 +305,7 @@ class _Sky:
     cosmic_rays: CosmicRays
     not_sky: npt.NDArray[np.uint8]
     psf_sigma: float
+    unlit: npt.NDArray[np.bool_]
 
 
 def _separate_sky(
@@ -294,15 +319,18 @@ def _separate_sky(
     Cosmic rays are taken out of the survey's means on the way.
     """
     factor = survey.factor
-    shape = (image.shape[0], image.shape[1])
-    fit = functools.partial(
-        fit_background,
+    measure = functools.partial(
+        measure_mesh,
+        survey.mean,
         cell_size=settings.background_cell_size,
-        order=settings.background_order,
         factor=factor,
-        shape=shape,
+        shape=(image.shape[0], image.shape[1]),
     )
-    background = fit(survey.mean, bad=survey.flags)
+    order = settings.background_order
+    mesh = measure(bad=survey.flags)
+    unlit = find_unlit_cells(mesh)
+    _leave_out(unlit, survey)
+    background = fit_background(mesh.without(unlit), order=order)
     sigma = _guess_psf_sigma(background.subtract_from(survey.mean, factor=factor), survey, background.noise)
     rays = CosmicRays.none()
     if settings.mask_cosmic_rays:
@@ -326,7 +354,7 @@ def _separate_sky(
             not_sky[..., np.newaxis], flags=grown, factor=detections.factor // factor, byte=0, bit=_SOURCE
         )
         try:
-            improved = fit(survey.mean, bad=not_sky)
+            improved = fit_background(measure(bad=not_sky), order=order)
         except NoBackgroundError:
             # Sources everywhere: the clipped means are all there is.
             break
@@ -334,7 +362,17 @@ def _separate_sky(
         background = improved
         if moved <= _SETTLED * factor * background.noise:
             break
-    return _Sky(background, detections, rays, not_sky, sigma)
+    return _Sky(background, detections, rays, not_sky, sigma, unlit)
+
+
+def _leave_out(cells: npt.NDArray[np.bool_], survey: PixelSurvey) -> None:
+    """Make pixels and blocks of some cells unusable."""
+    for array in (survey.flags, survey.bad):
+        rows, columns = (
+            np.arange(n + 1) * size // n for n, size in zip(cells.shape, array.shape, strict=True)
+        )
+        for j, i in zip(*np.nonzero(cells), strict=True):
+            array[rows[j] : rows[j + 1], columns[i] : columns[i + 1]] |= UNUSABLE
 
 
 def _guess_psf_sigma(subtracted: npt.NDArray[np.float32], survey: PixelSurvey, noise: float) -> float:
@@ -386,10 +424,17 @@ def _select_stars(
     )
 
 
-def _psf_status(psf: PsfMeasurement, *, n_sources: int) -> str:
+def _psf_status(psf: PsfMeasurement, detections: Detections, *, kurtosis: float) -> str:
     """Say why there is no PSF, or ``ok``."""
-    if not n_sources:
+    if not len(detections):
         return "no sources"
+    if len(detections) >= _ENOUGH_TO_JUDGE:
+        if np.median(detections.peak_offset[:_BRIGHTEST]) > _HOLLOW:
+            return "out of focus"
+        if np.median(detections.elongation[:_BRIGHTEST]) > _TRAILED:
+            return "trailed"
+    if kurtosis < _FLAT:
+        return "out of focus"
     return "ok" if math.isfinite(psf.profile.fwhm) else "few stars"
 
 

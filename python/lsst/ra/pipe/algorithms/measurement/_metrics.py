@@ -214,7 +214,7 @@ _ASTROMETRY = (
     ),
     MetricDefinition("pointing_offset_dec_arcsec", float, "arcsec", "The same along declination."),
     MetricDefinition(
-        "pointing_rotation_degree", float, "deg", "Fitted minus header rotation, counter-clockwise in pixels."
+        "pointing_rotation_degree", float, "deg", "Fitted minus header position angle, north through east."
     ),
 )
 

@@ -47,6 +47,23 @@ class StarSelection:
     """``(n,)`` whether a source is wider than a star, by 8 per cent and three
     standard errors."""
 
+    @classmethod
+    def none(cls, n_sources: int) -> StarSelection:
+        """Select nothing.
+
+        Parameters
+        ----------
+        n_sources
+            Number of sources.
+
+        Returns
+        -------
+        selection
+            No star, no extended source, no expected size.
+        """
+        nothing = np.zeros(n_sources, dtype=bool)
+        return cls(nothing, np.full(n_sources, np.nan), nothing.copy())
+
 
 def isolated_sources(
     x: npt.NDArray[np.float64],
@@ -135,8 +152,7 @@ def select_psf_stars(
         candidates of similar size.
     """
     n_sources = x.size
-    nothing = np.zeros(n_sources, dtype=bool)
-    none = StarSelection(nothing, np.full(n_sources, np.nan), nothing)
+    none = StarSelection.none(n_sources)
     measured = np.isfinite(radius) & (radius > _MIN_RADIUS) & usable
     candidate = measured & (signal_to_noise >= min_signal_to_noise)
     if np.count_nonzero(candidate) < min_stars:

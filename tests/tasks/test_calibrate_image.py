@@ -85,8 +85,9 @@ def adaptive_sigma(stamp: npt.NDArray[np.float64]) -> float:
     """Determinant radius of a stamp's adaptive moments."""
     pixels = np.ascontiguousarray(stamp, dtype=np.float32)
     centre = np.array([(pixels.shape[0] - 1) / 2])
-    flat = {"variance": np.ones_like(pixels), "bad": np.zeros(pixels.shape, dtype=np.uint8)}
-    return float(measure_shapes(pixels, **flat, x=centre, y=centre).radius[0])
+    bad = np.zeros(pixels.shape, dtype=np.uint8)
+    shapes = measure_shapes(pixels, variance=np.ones_like(pixels), bad=bad, x=centre, y=centre)
+    return float(shapes.radius[0])
 
 
 def make_references(scene: Scene, image: MaskedImage, *, zero_point: float = 32.0) -> Table:

@@ -14,6 +14,7 @@ import pathlib
 import astropy.io.fits
 import numpy as np
 import pytest
+import scipy.ndimage
 from lsst.ra.pipe.algorithms import MASK_SCHEMA
 from lsst.ra.pipe.algorithms.measurement import (
     DETECTOR_METRICS,
@@ -190,7 +191,7 @@ def test_an_image_out_of_focus_has_no_psf() -> None:
     rng = np.random.default_rng(2)
     truth = np.zeros(scene.image.shape)
     distance = np.hypot(*np.meshgrid(np.arange(-20, 21), np.arange(-20, 21)))
-    ring = ((distance > 3) & (distance < 8)).astype(float)
+    ring = scipy.ndimage.gaussian_filter(((distance > 3) & (distance < 8)).astype(float), 1.7)
     for x, y in (np.indices((6, 6)).reshape(2, -1) * 130 + 110).T:
         add_stamp(truth, 1e5 * ring / ring.sum(), int(x), int(y))
     scene.image[:] += rng.poisson(truth)

@@ -103,8 +103,8 @@ def test_footprints_tell_which_sources_have_a_flag() -> None:
 def test_peaks_are_the_brightest_pixels_around() -> None:
     """Flagged ones and those near a higher one are left out; the highest come first."""
     image = np.zeros((40, 50), dtype=np.float32)
-    for y, x, value in ((10, 10, 50.0), (11, 11, 60.0), (20, 30, 90.0), (30, 40, 80.0), (5, 45, 10.0)):
-        image[y, x] = value
+    for row, column, value in ((10, 10, 50.0), (11, 11, 60.0), (20, 30, 90.0), (30, 40, 80.0), (5, 45, 10.0)):
+        image[row, column] = value
     flags = np.zeros(image.shape, dtype=np.uint8)
     flags[30, 40] = SATURATED
     x, y = find_peaks(image, flags=flags, noise=1.0)

@@ -72,4 +72,5 @@ def _in_flat_coordinates(model: PsfModel, bbox: Box, order: int) -> npt.NDArray[
     powers = [(p, q) for p in range(order + 1) for q in range(order + 1) if p + q <= order]
     design = np.stack([u**p * v**q for p, q in powers], axis=1)
     solution, *_ = np.linalg.lstsq(design, values, rcond=None)
-    return (solution / np.array([reach ** (p + q) for p, q in powers])[:, np.newaxis]).T
+    scale = np.array([reach ** (p + q) for p, q in powers])
+    return np.asarray((solution / scale[:, np.newaxis]).T)

@@ -192,7 +192,7 @@ def _astrometric_stars(measurement: DetectorMeasurement) -> npt.NDArray[np.bool_
     """Choose the sources whose positions can be trusted."""
     shapes = measurement.shapes
     usable = shapes.converged & (shapes.n_bad == 0) & (shapes.signal_to_noise >= _MATCH_SIGNAL_TO_NOISE)
-    return usable & ~measurement.is_saturated & ~measurement.is_edge
+    return np.asarray(usable & ~measurement.is_saturated & ~measurement.is_edge)
 
 
 def _fit_zero_point(
@@ -247,4 +247,4 @@ def _relative_throughput(
     size = determinant_radius(*model.moments_at(x, y).T)
     fwhm = profile.fwhm * size / np.median(size)
     share = moffat_aperture_fraction(CALIBRATION_RADIUS, fwhm=fwhm, beta=profile.beta)
-    return share[:-1] / share[-1]
+    return np.asarray(share[:-1] / share[-1])

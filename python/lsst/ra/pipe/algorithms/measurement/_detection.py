@@ -126,7 +126,7 @@ def find_peaks(
     x, y
         ``(n,)`` columns and rows of the peaks, highest first.
     """
-    found = _local_maxima(image, flags, np.float32(threshold * noise))
+    found = _local_maxima(image, flags, float(threshold * noise))
     order = np.argsort(-image[found[:, 0], found[:, 1]], kind="stable")[:max_peaks]
     rows, columns = found[order].T.astype(np.float64)
     return columns, rows

@@ -307,7 +307,7 @@ def _mean_residual(
     error = np.divide(np.sqrt(square), weight, out=np.zeros_like(total), where=known)
     signal = mean**2
     scale = signal + (_SHRINKAGE * error) ** 2
-    return np.divide(mean * signal, scale, out=np.zeros_like(total), where=scale > 0.0)
+    return np.asarray(np.divide(mean * signal, scale, out=np.zeros_like(total), where=scale > 0.0))
 
 
 @numba.njit(cache=True, nogil=True)

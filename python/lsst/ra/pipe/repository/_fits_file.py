@@ -36,6 +36,7 @@ from lsst.images.serialization import (
 )
 
 from ..algorithms.compression import pack_planes
+from ._direct_file import DirectFile
 from ._fits_hdu import (
     append,
     compress_rows,
@@ -164,7 +165,7 @@ class _Archive(FitsOutputArchive):
         """Write all HDUs, the index last, and tell the primary header where
         to find it.
         """
-        with open(path, "xb", buffering=0) as file:
+        with DirectFile(path) as file:
             written = [
                 append(file, compress_rows(hdu) if number in self._to_compress else encode(hdu))
                 for number, hdu in enumerate(self._hdu_list)
@@ -174,8 +175,8 @@ class _Archive(FitsOutputArchive):
             header = self._primary_hdu.header
             header["INDXADDR"], header["INDXSIZE"] = index.address, index.end - index.address
             header["JSONADDR"], header["JSONSIZE"] = written[-1].address, index.address - written[-1].address
-            file.seek(0)
-            write_all(file, text_of(header))
+        with open(path, "r+b", buffering=0) as start:
+            write_all(start, text_of(header))
 
 
 def _set_date(header: astropy.io.fits.Header) -> None:

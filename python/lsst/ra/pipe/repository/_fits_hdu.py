@@ -30,6 +30,7 @@ import astropy.io.fits
 import numpy as np
 
 from ..algorithms.compression import compress_rice, iter_big_endian
+from ._direct_file import DirectFile
 
 _BLOCK = 2880
 """Bytes of which FITS counts whole multiples."""
@@ -62,7 +63,7 @@ class WrittenHdu:
     end: int
 
 
-def append(file: io.FileIO, hdu: EncodedHdu) -> WrittenHdu:
+def append(file: DirectFile, hdu: EncodedHdu) -> WrittenHdu:
     """Write one HDU."""
     address = file.tell()
     write_all(file, hdu.text)
@@ -73,7 +74,7 @@ def append(file: io.FileIO, hdu: EncodedHdu) -> WrittenHdu:
     return WrittenHdu(hdu.header, address, data_address, file.tell())
 
 
-def write_all(file: io.FileIO, part: bytes | memoryview) -> None:
+def write_all(file: io.FileIO | DirectFile, part: bytes | memoryview) -> None:
     """Write, however many calls it takes."""
     rest = memoryview(part)
     while rest:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import sqlite3
 import subprocess
 import sys
+import textwrap
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -29,6 +32,8 @@ PLOTS = (
     "rapid_detector_image_plot",
     "rapid_detector_psf_plot",
     "rapid_detector_source_plot",
+    "rapid_detector_amplifier_plot",
+    "rapid_detector_astrometry_plot",
     "rapid_focal_plane_plot",
     "rapid_focal_plane_metrics_plot",
 )
@@ -170,6 +175,30 @@ def test_consdb_has_what_was_measured(repository: pathlib.Path, exposure: int) -
         found = connection.execute(query, (compute_detector_exposure_id(exposure, detector),)).fetchall()
         assert found == [(metrics["psf_sigma_pixel"], metrics["n_psf_stars"])]
     connection.close()
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_published_metrics_follow_from_the_butler_alone(
+    repository: pathlib.Path, exposure: int, detector: int
+) -> None:
+    """The documentation's example gives every number again, to the last bit."""
+    page = (ROOT / "doc" / "lsst.ra.pipe" / "measurement.rst").read_text()
+    [example] = [
+        textwrap.dedent(block)
+        for block in re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", page)
+        if "def reproduce(" in block
+    ]
+    names: dict[str, Any] = {}
+    exec(compile(example, "measurement.rst", "exec"), names)
+    butler = Butler.from_config(repository, collections=["u/test/rapid"], instrument="LSSTCam")
+    published = butler.get("rapid_detector_metrics", visit=exposure, detector=detector)
+    again = names["reproduce"](butler, visit=exposure, detector=detector)
+    # The references took part.
+    assert published["astrometry_status"] == published["photometry_status"] == "ok"
+    assert list(again) == list(published)
+    assert {name: repr(value) for name, value in again.items()} == {
+        name: repr(value) for name, value in published.items()
+    }
 
 
 def test_pipetask_gives_the_same_metrics(repository: pathlib.Path, exposure: int) -> None:

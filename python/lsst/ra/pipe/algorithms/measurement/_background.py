@@ -25,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-_SAMPLES_FOR_MEDIAN = 600
+_SAMPLES_FOR_MEDIAN = 300
 _MAD_TO_SIGMA = 1.4826
 # Standard deviation of a unit normal cut at +-3.
 _CLIPPED_SIGMA = 0.98658
 _CLIP = 3.0
 _CLIP_ITERATIONS = 4
+_SETTLED = 0.002
 _MIN_CELL_FRACTION = 0.08
 _FILLED_CELL_WEIGHT = 0.05
 _CELL_OUTLIER = 4.0
@@ -405,8 +406,11 @@ def _clipped_mean(values: np.ndarray, centre: float, sigma: float) -> tuple[floa
         if count < 2:
             break
         mean = total / count
+        before = sigma
         sigma = np.sqrt(max(square / count - mean * mean, 0.0)) / _CLIPPED_SIGMA
         centre += mean
+        if abs(mean) < _SETTLED * sigma and abs(sigma - before) < _SETTLED * sigma:
+            break
     return centre, sigma
 
 
@@ -425,6 +429,14 @@ def _mesh_statistics(
             x0, x1 = i * nx // cells_x, (i + 1) * nx // cells_x
             count = 0
             for y in range(y0, y1):
+                any_bad = np.uint8(0)
+                for x in range(x0, x1):
+                    any_bad |= bad[y, x]
+                if any_bad == 0:
+                    for x in range(x1 - x0):
+                        buffer[count + x] = image[y, x0 + x]
+                    count += x1 - x0
+                    continue
                 for x in range(x0, x1):
                     buffer[count] = image[y, x]
                     count += bad[y, x] == 0

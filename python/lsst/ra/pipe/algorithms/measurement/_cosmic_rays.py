@@ -162,13 +162,14 @@ def _find(
     rows, columns = np.empty(limit, dtype=np.int64), np.empty(limit, dtype=np.int64)
     group = np.zeros((ny, nx), dtype=np.bool_)
     level = np.empty(nx, dtype=np.float32)
+    cell_of = np.arange(nx) * cells_x // nx
     stands_out = np.zeros(-(-nx // 8) * 8, dtype=np.uint8)
     words = stands_out.view(np.uint64)
     limit_square = np.float32(_SIGNIFICANCE**2)
     count = 0
     for j in range(2, ny - 2):
         for i in range(nx):
-            level[i] = sky[j * cells_y // ny, i * cells_x // nx]
+            level[i] = sky[j * cells_y // ny, cell_of[i]]
         for i in range(2, nx - 2):
             height = image[j, i] - level[i]
             stands_out[i] = np.uint8(height > 0) & np.uint8(height * height > limit_square * variance[j, i])

@@ -255,10 +255,11 @@ def _signal_to_noise(
     cells_y, cells_x = noise.shape
     signal = np.empty((my, mx), dtype=np.float32)
     weight = np.empty(mx, dtype=np.float32)
+    cell_of = np.arange(mx) * cells_x // mx
     for j in range(my):
         cell = j * cells_y // my
         for i in range(mx):
-            weight[i] = 1.0 / noise[cell, i * cells_x // mx]
+            weight[i] = 1.0 / noise[cell, cell_of[i]]
         for i in range(mx):
             usable = (flags[j, i] & np.uint8(UNUSABLE)) == 0
             signal[j, i] = image[j, i] * weight[i] if usable else np.float32(0)

@@ -20,6 +20,7 @@ from ._aperture_correction import ApertureCorrection, fit_aperture_correction
 from ._background import (
     BackgroundModel,
     NoBackgroundError,
+    SkyMesh,
     find_unlit_cells,
     fit_background,
     measure_mesh,
@@ -54,6 +55,8 @@ _FLAT = 1.75
 _EDGE = 9.0
 _SOURCE = 8
 _DEFAULT_SIGMA = 2.0
+# Blocks are given up for pixels where the PSF's sigma is less than so many.
+_NARROW = 0.75
 _NARROWEST = 0.45
 
 
@@ -214,19 +217,23 @@ def measure_detector(
         raise ValueError(
             f"Shapes do not match: image {image.shape}, variance {variance.shape}, mask {mask.shape}."
         )
-    survey = survey_pixels(image, variance=variance, mask=mask, bits=bits, factor=settings.bin_factor)
-    sky = _separate_sky(image, variance, survey, settings)
+    survey = functools.partial(survey_pixels, image, variance=variance, mask=mask, bits=bits)
+    look = _look_first(survey(factor=settings.bin_factor), settings)
+    if look.psf_sigma < _NARROW * look.survey.factor and look.survey.factor > 1:
+        # Stars no wider than the blocks would drown in them.
+        look = _look_first(survey(factor=1), settings)
+    sky = _separate_sky(image, variance, look, settings)
     subtracted = sky.background.subtract_from(image)
     rays = sky.cosmic_rays
     subtracted[rays.rows, rays.columns] += rays.values - image[rays.rows, rays.columns]
-    bad = survey.bad
+    bad = look.survey.bad
     shapes = measure_shapes(
         subtracted,
         variance=variance,
         bad=bad,
         x=sky.detections.x,
         y=sky.detections.y,
-        start_sigma=sky.psf_sigma,
+        start_sigma=look.psf_sigma,
     )
     photometry = measure_apertures(
         subtracted,
@@ -237,7 +244,7 @@ def measure_detector(
         radii=settings.aperture_radii,
         wanted=shapes.signal_to_noise >= settings.min_psf_signal_to_noise,
     )
-    is_saturated = sky.detections.footprints_with(survey.flags, bits=SATURATED)
+    is_saturated = sky.detections.footprints_with(look.survey.flags, bits=SATURATED)
     is_edge = _near_edge(shapes, image.shape)
     selection = _select_stars(shapes, is_saturated | is_edge, image.shape, settings)
     psf = measure_psf(
@@ -263,16 +270,16 @@ def measure_detector(
     fluxes, correction = _measure_point_sources(
         subtracted, variance, bad, shapes, photometry, selection.is_psf_star, model
     )
-    noise = measure_noise(subtracted, bad=bad, flags=sky.not_sky, factor=survey.factor)
+    noise = measure_noise(subtracted, bad=bad, flags=sky.not_sky, factor=look.survey.factor)
     pure_sky = sky.not_sky[::2, ::2] == 0
-    step = 2 * survey.factor
+    step = 2 * look.survey.factor
     sky_variance = variance[::step, ::step][pure_sky]
     return DetectorMeasurement(
         background=sky.background,
         image=subtracted,
         sky_noise=noise,
         sky_variance=float(np.mean(sky_variance, dtype=np.float64)) if sky_variance.size else math.nan,
-        unlit=sky.unlit,
+        unlit=look.unlit,
         cosmic_rays=rays,
         detections=sky.detections,
         shapes=shapes,
@@ -297,6 +304,16 @@ def measure_detector(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class _FirstLook:
+    """What the means of blocks tell before sources are known."""
+
+    survey: PixelSurvey
+    unlit: npt.NDArray[np.bool_]
+    background: BackgroundModel
+    psf_sigma: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Sky:
     """The sky, and what stands above it."""
 
@@ -304,34 +321,41 @@ class _Sky:
     detections: Detections
     cosmic_rays: CosmicRays
     not_sky: npt.NDArray[np.uint8]
-    psf_sigma: float
-    unlit: npt.NDArray[np.bool_]
+
+
+def _mesh(survey: PixelSurvey, flags: npt.NDArray[np.uint8], settings: MeasurementSettings) -> SkyMesh:
+    """Measure the sky's mesh on the means of blocks."""
+    return measure_mesh(
+        survey.mean,
+        bad=flags,
+        cell_size=settings.background_cell_size,
+        factor=survey.factor,
+        shape=(survey.bad.shape[0], survey.bad.shape[1]),
+    )
+
+
+def _look_first(survey: PixelSurvey, settings: MeasurementSettings) -> _FirstLook:
+    """Leave out what has no sky, fit the sky roughly, guess the seeing."""
+    mesh = _mesh(survey, survey.flags, settings)
+    unlit = find_unlit_cells(mesh)
+    _leave_out(unlit, survey)
+    background = fit_background(mesh.without(unlit), order=settings.background_order)
+    subtracted = background.subtract_from(survey.mean, factor=survey.factor)
+    return _FirstLook(survey, unlit, background, _guess_psf_sigma(subtracted, survey, background.noise))
 
 
 def _separate_sky(
     image: npt.NDArray[np.float32],
     variance: npt.NDArray[np.float32],
-    survey: PixelSurvey,
+    look: _FirstLook,
     settings: MeasurementSettings,
 ) -> _Sky:
     """Fit the sky and find the sources above it, in turns.
 
     Cosmic rays are taken out of the survey's means on the way.
     """
+    survey, background, sigma = look.survey, look.background, look.psf_sigma
     factor = survey.factor
-    measure = functools.partial(
-        measure_mesh,
-        survey.mean,
-        cell_size=settings.background_cell_size,
-        factor=factor,
-        shape=(image.shape[0], image.shape[1]),
-    )
-    order = settings.background_order
-    mesh = measure(bad=survey.flags)
-    unlit = find_unlit_cells(mesh)
-    _leave_out(unlit, survey)
-    background = fit_background(mesh.without(unlit), order=order)
-    sigma = _guess_psf_sigma(background.subtract_from(survey.mean, factor=factor), survey, background.noise)
     rays = CosmicRays.none()
     if settings.mask_cosmic_rays:
         rays = find_cosmic_rays(
@@ -354,7 +378,8 @@ def _separate_sky(
             not_sky[..., np.newaxis], flags=grown, factor=detections.factor // factor, byte=0, bit=_SOURCE
         )
         try:
-            improved = fit_background(measure(bad=not_sky), order=order)
+            mesh = _mesh(survey, not_sky, settings)
+            improved = fit_background(mesh, order=settings.background_order)
         except NoBackgroundError:
             # Sources everywhere: the clipped means are all there is.
             break
@@ -362,7 +387,7 @@ def _separate_sky(
         background = improved
         if moved <= _SETTLED * factor * background.noise:
             break
-    return _Sky(background, detections, rays, not_sky, sigma, unlit)
+    return _Sky(background, detections, rays, not_sky)
 
 
 def _leave_out(cells: npt.NDArray[np.bool_], survey: PixelSurvey) -> None:

@@ -27,7 +27,7 @@ _NODES_PER_AXIS, _ORDER = 4, 3
 _EXPECTED = (0.03, 0.01)
 _STAMP_IN_FWHM = 3.2
 _MIN_HALF, _MAX_HALF = 12, 30
-_SIZE_FLOOR, _SHAPE_FLOOR = 0.004, 0.004
+_SIZE_FLOOR, _SHAPE_FLOOR = 0.002, 0.002
 _MAX_RESIDUAL_STARS = 60
 # Residuals count as far as they are more than noise.
 _SHRINKAGE = 2.0

@@ -22,8 +22,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-# It sets the number of threads, which libraries read when they are imported.
-from first import DETECTORS, PIPELINE, make_repository
+# first sets the number of threads, which libraries read when they are imported.
+from first import DETECTORS  # isort: skip
+from _first_look import PIPELINE, find_exposures, make_repository
 from lsst.daf.butler import Butler, CollectionType, DatasetIdGenEnum, DatasetRef, DatasetType, Timespan
 from lsst.pipe.base import Pipeline
 from lsst.ra.pipe.camera.calibrations import ArrayStore
@@ -117,7 +118,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         with console.status("Simulating"):
-            butler, exposures = make_repository(directory)
+            butler = make_repository(directory, DETECTORS)
+        exposures = find_exposures(butler)
         put_numbers(butler, exposures)
         for title, pipeline in (
             ("arithmetic", Pipeline.fromString(CHEAP_PIPELINE)),

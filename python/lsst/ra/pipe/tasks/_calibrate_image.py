@@ -264,6 +264,9 @@ class CalibrateImageTask(PipelineTask):
     config: CalibrateImageConfig
     _DefaultName: ClassVar[str] = "calibrateImage"
 
+    inputs_read_only: ClassVar[bool] = True
+    """The inputs are not changed (`bool`)."""
+
     def runQuantum(
         self,
         butlerQC: QuantumContext,

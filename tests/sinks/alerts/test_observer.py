@@ -133,7 +133,9 @@ def test_service_tells_the_log_redis_and_kafka(
         assert board.read().n_unsent == 0
     assert [alert.rule for alert in board.read().standing] == ["fwhm-jump", "astrometry"]
     assert [record.levelname for record in caplog.records] == ["CRITICAL", "WARNING"]
-    assert caplog.messages[0] == (f"critical alert fwhm-jump open: LSSTCam {DAY_OBS} seq 5: FWHM rose to 1.60 arcsec")
+    assert caplog.messages[0] == (
+        f"critical alert fwhm-jump open: LSSTCam {DAY_OBS} seq 5: FWHM rose to 1.60 arcsec"
+    )
 
 
 def test_calibration_exposures_are_judged_too(

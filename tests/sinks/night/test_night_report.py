@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html.parser
 import io
+import math
 import pathlib
 import re
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ from click.testing import CliRunner, Result
 from lsst.daf.butler import Butler
 from lsst.ra.pipe.cli import main
 from lsst.ra.pipe.sinks.alerts import default_alert_rules, load_alert_rules
-from lsst.ra.pipe.sinks.night import Night, read_night, render_night_report
-from night_exposures import CLOUD, DAY_OBS, MISSING, N_EXPOSURES, WITHOUT_PSF
+from lsst.ra.pipe.sinks.night import Night, NightExposure, read_night, render_night_report
+from night_exposures import CLOUD, DAY_OBS, MISSING, N_EXPOSURES, WITHOUT_PSF, make_summary
 from night_repository import CHAIN, LATE_RUN, RUN, UNPROCESSED, make_night_repository
 
 
@@ -73,10 +74,12 @@ class Page(html.parser.HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
+        if tag == "td":
+            self.rows[self._row][-1] = " ".join(self.rows[self._row][-1].split())
 
     def handle_data(self, data: str) -> None:
         if "td" in self._open:
-            self.rows[self._row][-1] += data.strip()
+            self.rows[self._row][-1] += data
 
     def row(self, seq_num: int) -> list[str]:
         """Cells of an exposure."""
@@ -170,6 +173,46 @@ def test_totals_add_up(page: Page) -> None:
         ["all", "60"],
     ]
     assert rows[-1][2] == "1,800"
+
+
+def test_totals_say_of_how_many_exposures_they_are(page: Page) -> None:
+    """The exposure without PSF has no effective time; its filter says so."""
+    cells = page.rows[""]
+    start = cells.index("g_6")
+    rows = [cells[begin : begin + 9] for begin in range(start, start + 6 * 9, 9)]
+    known = {row[0]: row[3].partition(" of ")[2] for row in rows}
+    assert known == {"g_6": "", "r_57": "", "i_39": "", "z_20": "11", "y_10": "", "all": "59"}
+    assert all(" of " not in row[2] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("metric", "caption"),
+    [("exposure_time_second", "shutter open (h)"), ("effective_time_second_median", "effective time (h)")],
+)
+@pytest.mark.parametrize(
+    ("values", "total", "cell"),
+    [
+        ((math.nan, math.nan, math.nan), "\u2013", "\u2013"),
+        ((None, None, None), "\u2013", "\u2013"),
+        ((3600.0, math.nan, 1800.0), "1.50 of 2 exposures", "5,400 of 2"),
+        ((3600.0, 0.0, 1800.0), "1.50", "5,400"),
+        ((0.0, 0.0, 0.0), "0.00", "0"),
+    ],
+)
+def test_sum_of_unknown_times_is_no_zero(
+    metric: str, caption: str, values: tuple[float | None, ...], total: str, cell: str
+) -> None:
+    """A dash if no exposure has a time; how many have one if only some do."""
+    exposures = []
+    for seq_num, value in enumerate(values, start=1):
+        summary = {**make_summary(seq_num, "r"), metric: value}
+        exposures.append(NightExposure(DAY_OBS * 100_000 + seq_num, seq_num, "r_57", summary))
+    text = render_night_report(Night("LSSTCam", DAY_OBS, (CHAIN,), tuple(exposures)))
+    (fact,) = re.findall(rf"<dt>{re.escape(caption)}</dt><dd>(.*?)</dd>", text)
+    assert re.sub(r"<[^>]*>", "", fact) == total
+    column = 2 if metric == "exposure_time_second" else 3
+    cells = Page(text).rows[""]
+    assert [cells[cells.index(name) + column] for name in ("r_57", "all")] == [cell, cell]
 
 
 def test_text_of_headers_is_no_html(butler: Butler) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+import numpy.typing as npt
 from astropy.time import Time
 
 from ...tasks.plots import PlotTitle, format_value, make_night_table, plot_night
@@ -46,10 +47,16 @@ class NightTotals:
     """Number of exposures with a summary."""
 
     exposure_second: float
-    """Time (s) that the shutter was open."""
+    """Time (s) that the shutter was open; NaN if no exposure says so."""
+
+    n_exposure_second: int
+    """Number of exposures that it is the sum of."""
 
     effective_second: float
-    """Effective time (s) of those of which it is known."""
+    """Effective time (s); NaN if that of no exposure is known."""
+
+    n_effective_second: int
+    """Number of exposures that it is the sum of."""
 
     medians: Mapping[str, float]
     """Median over the exposures by metric."""
@@ -76,11 +83,15 @@ class NightTotals:
             values = np.asarray(night[f"{metric}_median"])
             known = values[np.isfinite(values)]
             medians[metric] = float(np.median(known)) if known.size else math.nan
+        exposure_second, n_exposure_second = _add_known(night["exposure_time_second"])
+        effective_second, n_effective_second = _add_known(night["effective_time_second_median"])
         return cls(
             name=name,
             n_exposures=len(night),
-            exposure_second=float(np.nansum(np.asarray(night["exposure_time_second"]))),
-            effective_second=float(np.nansum(np.asarray(night["effective_time_second_median"]))),
+            exposure_second=exposure_second,
+            n_exposure_second=n_exposure_second,
+            effective_second=effective_second,
+            n_effective_second=n_effective_second,
             medians=medians,
         )
 
@@ -181,6 +192,13 @@ def _make_totals(summaries: list[dict[str, Any]]) -> list[NightTotals]:
         filters.setdefault(str(summary.get("physical_filter") or "no filter"), []).append(summary)
     totals = [NightTotals.of(name, ones) for name, ones in filters.items()]
     return [*totals, NightTotals.of("all", summaries)]
+
+
+def _add_known(values: npt.ArrayLike) -> tuple[float, int]:
+    """Return the sum of what is known, NaN of nothing, and the number of it."""
+    numbers = np.asarray(values, dtype=np.float64)
+    known = numbers[np.isfinite(numbers)]
+    return (float(known.sum()) if known.size else math.nan), known.size
 
 
 def _count_alerts(night: Night) -> dict[str, int]:

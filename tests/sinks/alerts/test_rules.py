@@ -18,6 +18,8 @@ from lsst.ra.pipe.sinks.alerts import (
     ExposureMetrics,
     default_alert_rules,
     load_alert_rules,
+    load_instrument_rules,
+    shipped_alert_rules,
 )
 from lsst.ra.pipe.tasks import ExposureSummaryTask
 from plot_inputs import make_metrics
@@ -221,3 +223,24 @@ def test_circumstances_of_the_file_are_those_of_its_rules(tmp_path: pathlib.Path
     first, second = load_alert_rules(path)
     assert (first.when.observation_type, first.when.band) == (("science",), ("g", "r"))
     assert (second.when.observation_type, second.when.band) == (("bias",), ("g", "r"))
+
+
+def test_instrument_without_rules_is_named() -> None:
+    """With those that have some; the file of another is no stand-in."""
+    assert {"LATISS", "LSSTCam", "LSSTComCam"} == set(shipped_alert_rules())
+    with pytest.raises(
+        AlertRuleError, match="instrument 'HSC' come with this package, only for LATISS, LSSTCam"
+    ):
+        load_instrument_rules("HSC")
+    assert load_instrument_rules("LATISS").origin == default_alert_rules("LATISS")
+
+
+def test_file_of_rules_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    """One that is not there, a directory, one that is no text."""
+    with pytest.raises(AlertRuleError, match=f"^{tmp_path}/none.yaml: there is no such file of alert rules"):
+        load_alert_rules(tmp_path / "none.yaml")
+    with pytest.raises(AlertRuleError, match=f"^{tmp_path}: .*cannot be read"):
+        load_alert_rules(str(tmp_path))
+    (tmp_path / "rules.yaml").write_bytes(b"rules: \xff")
+    with pytest.raises(AlertRuleError, match=r"UTF-8: .* at byte 7"):
+        load_instrument_rules("HSC", str(tmp_path / "rules.yaml"))

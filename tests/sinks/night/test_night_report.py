@@ -243,6 +243,28 @@ def test_command_writes_the_page(root: pathlib.Path, tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--instrument", "HSC"), ("instrument 'HSC'", "--alerts", "--no-alerts")),
+        (("--alerts", "/nowhere/rules.yaml"), ("/nowhere/rules.yaml", "--alerts")),
+        (("--alerts", "/"), ("/: ", "--alerts")),
+    ],
+)
+def test_rules_that_are_not_there_are_named(
+    root: pathlib.Path, tmp_path: pathlib.Path, options: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    """What was asked for, and which instruments have rules."""
+    result = rapid("night", root, "--day-obs", DAY_OBS, "-o", tmp_path, *options)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error")]
+    assert "Errno" not in line
+    for text in named:
+        assert text in line
+    if options[-1] != "/":
+        assert "LATISS, LSSTCam, LSSTComCam" in line
+
+
+@pytest.mark.parametrize(
     ("options", "expected"),
     [
         (("--day-obs", 20260221), "No exposure of LSSTCam on 20260221 has a summary in LSSTCam/rapid; 1 "),

@@ -79,15 +79,15 @@ def with_alerts(settings: ServiceSettings, alerts: Iterable[str], *, no_alerts: 
     click.BadParameter
         Raised if a file is for no instrument of the service.
     """
-    from lsst.ra.pipe.sinks.alerts import default_alert_rules, load_alert_rules
+    from lsst.ra.pipe.sinks.alerts import load_instrument_rules
 
     observers = tuple(name for name in settings.observers if name != _OBSERVER)
     if no_alerts:
         return settings.model_copy(update={"observers": observers})
     files = settings.alerts | dict(_parse(text, settings.instruments) for text in alerts)
     for name in settings.instruments:
-        if (file := files.get(name, default_alert_rules(name))) != "":
-            load_alert_rules(file)
+        if (file := files.get(name)) != "":
+            load_instrument_rules(name, file)
     return settings.model_copy(update={"alerts": files, "observers": (*observers, _OBSERVER)})
 
 
@@ -196,11 +196,11 @@ def make_alert_judge(request: RunRequest, alerts: Iterable[str], *, no_alerts: b
     """
     if no_alerts:
         return []
-    from lsst.ra.pipe.sinks.alerts import default_alert_rules, load_alert_rules
+    from lsst.ra.pipe.sinks.alerts import load_instrument_rules
 
     files = dict(_parse(text, (request.instrument,)) for text in alerts)
-    file = files.get(request.instrument, default_alert_rules(request.instrument))
-    return [AlertJudge(request, load_alert_rules(file))]
+    rules = load_instrument_rules(request.instrument, files.get(request.instrument))
+    return [AlertJudge(request, rules)]
 
 
 def alert_table(title: str, alerts: Iterable[Alert]) -> Table:

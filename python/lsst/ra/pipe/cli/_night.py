@@ -59,10 +59,10 @@ def night(
     and all exposures of the sky.
     """
     # They draw, and judge: no other command shall wait for that.
-    from lsst.ra.pipe.sinks.alerts import default_alert_rules, load_alert_rules
+    from lsst.ra.pipe.sinks.alerts import load_instrument_rules
     from lsst.ra.pipe.sinks.night import read_night, write_night_report
 
-    rules = None if no_alerts else load_alert_rules(alerts or default_alert_rules(instrument))
+    rules = None if no_alerts else load_instrument_rules(instrument, alerts or None)
     with open_repository(repository) as butler, progress_bar() as progress:
         task = progress.add_task("Reading summaries", total=None)
 

@@ -5,7 +5,14 @@
 
 from __future__ import annotations
 
-__all__ = ("AlertRuleError", "AlertRuleProblem", "default_alert_rules", "load_alert_rules")
+__all__ = (
+    "AlertRuleError",
+    "AlertRuleProblem",
+    "default_alert_rules",
+    "load_alert_rules",
+    "load_instrument_rules",
+    "shipped_alert_rules",
+)
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +42,7 @@ class AlertRuleProblem:
     """One thing that is wrong with a file of alert rules."""
 
     line: int
-    """Line of the file, from 1."""
+    """Line of the file, from 1; 0 if it is about no line."""
 
     message: str
     """Rule and key, what was expected, and what came."""
@@ -58,7 +65,10 @@ class AlertRuleError(ValueError):
         super().__init__(origin, self.problems)
 
     def __str__(self) -> str:
-        return "\n".join(f"{self.origin}:{problem.line}: {problem.message}" for problem in self.problems)
+        return "\n".join(
+            f"{self.origin}:{f'{problem.line}:' if problem.line else ''} {problem.message}"
+            for problem in self.problems
+        )
 
 
 class _AlertFile(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -85,6 +95,53 @@ def default_alert_rules(instrument: str) -> str:
     return f"$RA_PIPE_DIR/config/alerts/{instrument}.yaml"
 
 
+def shipped_alert_rules() -> tuple[str, ...]:
+    """Return the instruments whose rules come with this package.
+
+    Returns
+    -------
+    instruments
+        Their Butler names, sorted.
+    """
+    directory = ResourcePath("$RA_PIPE_DIR/config/alerts/", forceDirectory=True)
+    files = ResourcePath.findFileResources([directory], file_filter=r"\.yaml$")
+    return tuple(sorted(file.basename().removesuffix(".yaml") for file in files))
+
+
+def load_instrument_rules(instrument: str, file: str | None = None) -> AlertRules:
+    """Read the alert rules of an instrument.
+
+    Parameters
+    ----------
+    instrument
+        Butler ``instrument``.
+    file
+        File of the rules; without it, those that come with this package.
+
+    Returns
+    -------
+    rules
+        The rules.
+
+    Raises
+    ------
+    AlertRuleError
+        Raised if there are no such rules, or if anything is wrong with them.
+    """
+    if file is None and instrument not in (shipped := shipped_alert_rules()):
+        raise AlertRuleError(
+            default_alert_rules(instrument),
+            [
+                AlertRuleProblem(
+                    0,
+                    f"no alert rules for instrument {instrument!r} come with this package, only for "
+                    f"{', '.join(shipped)}; name a file with --alerts, or judge nothing with --no-alerts",
+                )
+            ],
+        )
+    return load_alert_rules(default_alert_rules(instrument) if file is None else file)
+
+
 def load_alert_rules(uri: ResourcePathExpression) -> AlertRules:
     """Read alert rules from a YAML file.
 
@@ -103,12 +160,11 @@ def load_alert_rules(uri: ResourcePathExpression) -> AlertRules:
     AlertRuleError
         Raised if anything is wrong, with file, line, rule and key of each
         problem: unknown keys and metrics, wrong values, names that occur
-        twice, messages with words that do not exist.
-    FileNotFoundError
-        Raised if there is no such file.
+        twice, messages with words that do not exist.  Also if there is no
+        such file, or if it cannot be read.
     """
     origin = str(uri)
-    root, data, problems = _parse(origin, ResourcePath(uri).read().decode())
+    root, data, problems = _parse(origin, _read(origin, uri))
 
     def explain(error: pydantic.ValidationError, path: Sequence[str | int]) -> Iterator[AlertRuleProblem]:
         for detail in error.errors():
@@ -134,6 +190,24 @@ def load_alert_rules(uri: ResourcePathExpression) -> AlertRules:
     if problems:
         raise AlertRuleError(origin, problems)
     return AlertRules(tuple(rules.values()), origin)
+
+
+def _read(origin: str, uri: ResourcePathExpression) -> str:
+    """Return the text of a file."""
+    try:
+        return ResourcePath(uri).read().decode()
+    except FileNotFoundError as err:
+        reason = (
+            "there is no such file of alert rules (option --alerts or RAPID_ALERTS); this package has rules "
+            f"for {', '.join(shipped_alert_rules())}"
+        )
+        raise AlertRuleError(origin, [AlertRuleProblem(0, reason)]) from err
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as err:
+        reason = f"the alert rules (option --alerts or RAPID_ALERTS) cannot be read: {err.strerror}"
+        raise AlertRuleError(origin, [AlertRuleProblem(0, reason)]) from err
+    except UnicodeDecodeError as err:
+        reason = f"expected alert rules as text in UTF-8: {err.reason} at byte {err.start}"
+        raise AlertRuleError(origin, [AlertRuleProblem(0, reason)]) from err
 
 
 def _parse(origin: str, text: str) -> tuple[yaml.Node | None, Any, list[AlertRuleProblem]]:

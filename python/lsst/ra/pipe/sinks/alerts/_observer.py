@@ -19,7 +19,7 @@ from ._board import AlertBoard
 from ._evaluate import evaluate
 from ._exposure import ExposureMetrics, ExposureRecord
 from ._kafka import AlertSender
-from ._load import default_alert_rules, load_alert_rules
+from ._load import load_instrument_rules
 from ._memory import AlertStore
 from ._rule import AlertRules
 
@@ -262,7 +262,7 @@ def observe_service(*, settings: ServiceSettings, butler: Butler) -> Callable[[I
         Raised if anything is wrong with the rules.
     """
     rules = {
-        name: load_alert_rules(settings.alerts.get(name, default_alert_rules(name)))
+        name: load_instrument_rules(name, settings.alerts.get(name))
         for name in settings.instruments
         if settings.alerts.get(name) != ""
     }

@@ -225,6 +225,62 @@ def test_without_references_positions_are_the_headers(references: Table | None) 
     assert result.metrics["psf_status"] == "ok"
 
 
+def test_a_band_without_reference_fluxes_still_has_positions() -> None:
+    """The zero point is unknown for a reason; nothing else is lost."""
+    scene = make_scene(n_stars=40)
+    image = make_image(scene)
+    references = make_references(scene, image)
+    references.rename_columns(
+        ["monster_ComCam_r_flux", "monster_ComCam_r_fluxErr"],
+        ["monster_ComCam_g_flux", "monster_ComCam_g_fluxErr"],
+    )
+    metrics = run(image, references=references).metrics
+    assert (metrics["astrometry_status"], metrics["photometry_status"]) == ("ok", "no reference flux")
+    assert math.isnan(metrics["zero_point_mag"])
+    assert metrics["n_photometry_stars"] == 0
+
+
+def test_references_are_moved_to_the_time_of_the_image() -> None:
+    """Ten years of proper motion are taken back."""
+    scene = make_scene(n_stars=40)
+    image = make_image(scene)
+    references = make_references(scene, image)
+    rng = np.random.default_rng(3)
+    years = 10.0
+    references["pm_ra"], references["pm_dec"] = rng.normal(50.0, 80.0, (2, len(references)))
+    references["epoch"] = Time("2026-11-23T05:00:00", scale="tai").mjd - 365.25 * years
+    references["coord_ra"] -= (
+        references["pm_ra"] * years / 3.6e6 / np.cos(np.radians(references["coord_dec"]))
+    )
+    references["coord_dec"] -= references["pm_dec"] * years / 3.6e6
+    metrics = run(image, references=references).metrics
+    assert metrics["astrometry_status"] == "ok"
+    assert metrics["astrometry_offset_mean_arcsec"] < 0.01
+    assert abs(metrics["pointing_offset_ra_arcsec"]) < 0.01
+
+
+def test_a_catalogue_without_positions_is_refused() -> None:
+    """The missing columns and those that there are are in the message."""
+    references = Table({"id": [1], "ra": [150.0]})
+    with pytest.raises(ValueError, match=r"no column \['coord_ra', 'coord_dec'\]; it has \['id', 'ra'\]"):
+        run(make_image(make_scene(n_stars=4)), references=references)
+
+
+@pytest.mark.parametrize("radius", [12.0, 17.0, 35.0])
+def test_the_zero_point_refers_to_the_configured_aperture(radius: float) -> None:
+    """A wider aperture loses less light; PSF fluxes follow."""
+    config = CalibrateImageConfig()
+    config.calibrationRadius = radius
+    scene = make_scene(n_stars=20, fwhm=7.0, flux_range=(2e5, 4e5), shape=(900, 900))
+    image = make_image(scene)
+    result = run(image, config, make_references(scene, image))
+    core = 3.5 / math.sqrt(2 ** (1 / 3) - 1)
+    loss = 2.5 * math.log10(1 - (1 + (radius / core) ** 2) ** -2)
+    assert result.metrics["zero_point_mag"] == pytest.approx(32.0 + loss, abs=0.006)
+    flux = result.stars[f"ap{radius:02.0f}_flux"]
+    assert np.nanmedian(result.stars["psf_flux"] / flux) == pytest.approx(1.0, abs=0.005)
+
+
 def test_cosmic_rays_are_marked_and_filled_in() -> None:
     """Their pixels have the mask plane and look like the sky; stars keep theirs."""
     scene = make_scene(n_stars=30)

@@ -66,6 +66,15 @@ def test_ellipticity_has_the_right_size_and_sign(e1: float, e2: float) -> None:
     assert [measurement.psf.e1, measurement.psf.e2] == pytest.approx([e1, e2], abs=0.01)
 
 
+def test_a_strong_gradient_of_the_sky_is_sky() -> None:
+    """Half as much again on one side as on the other leaves nothing out."""
+    scene = make_scene(n_stars=60, shape=(1400, 1600), slope=0.8)
+    measurement = measure(scene)
+    assert not measurement.unlit.any()
+    assert len(measurement.detections) == 60
+    assert measurement.background.level == pytest.approx(scene.sky, rel=5e-3)
+
+
 def test_four_faint_stars_are_enough_for_a_psf() -> None:
     """With few stars the width is still within 5 per cent."""
     measurement = measure(make_scene(n_stars=4, flux_range=(2e4, 3e4)))
@@ -118,12 +127,14 @@ def test_nan_pixels_and_bad_columns_do_not_spread() -> None:
     scene = make_scene(n_stars=40)
     mask = empty_mask(scene)
     scene.image[::50, ::37] = np.nan
-    scene.image[:, 400] = 60000.0
+    scene.image[:, 400] = scene.variance[:, 400] = 60000.0
+    scene.variance[100, 100], scene.variance[104, 100] = np.nan, np.inf
     bit = MASK_SCHEMA.bit("BAD")
     mask[:, 400, bit.index] |= bit.mask
     measurement = measure(scene, mask)
     assert measurement.background.level == pytest.approx(scene.sky, rel=3e-3)
     assert measurement.psf.profile.fwhm == pytest.approx(4.0, rel=0.03)
+    assert measurement.sky_variance == pytest.approx(scene.sky_noise**2, rel=0.01)
     assert len(measurement.detections) == scene.x.size
 
 

@@ -184,7 +184,12 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
         dtype=int, default=128, min=16, doc="Side of a cell of the sky mesh, in pixels."
     )
     backgroundOrder = RangeField(
-        dtype=int, default=6, min=0, max=20, doc="Highest order of the sky's Chebyshev polynomial."
+        dtype=int,
+        default=6,
+        min=0,
+        max=20,
+        inclusiveMax=True,
+        doc="Highest order of the sky's Chebyshev polynomial.",
     )
     backgroundIterations = RangeField(
         dtype=int, default=3, min=1, doc="Most rounds of masking sources and fitting the sky again."
@@ -196,15 +201,23 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
         dtype=int,
         default=2,
         min=1,
-        max=8,
-        doc="Side of the blocks of pixels whose means serve sky and detection; larger is faster and blends"
-        " more.",
+        max=4,
+        inclusiveMax=True,
+        doc="Side of the blocks of pixels whose means serve sky and detection; single pixels do where stars"
+        " are narrower than three quarters of a block.",
     )
     doCosmicRays = ConfigField[bool](
         dtype=bool, default=True, doc="Find cosmic rays, set the mask plane CR and fill them in."
     )
     maxSources = RangeField(
         dtype=int, default=20000, min=1, doc="Measure at most so many sources, the brightest."
+    )
+    calibrationRadius = RangeField(
+        dtype=float,
+        default=12.0,
+        min=3.0,
+        doc="Radius of the aperture to which zero point and PSF fluxes refer, in pixels: one of the star"
+        " table (3, 6, 9, 12, 17), or at least 1.5 from them.",
     )
     psfSignalToNoise = RangeField(
         dtype=float, default=50.0, min=5.0, doc="Signal-to-noise ratio that PSF stars must have."
@@ -248,6 +261,7 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
             min_psf_signal_to_noise=self.psfSignalToNoise,
             fallback_psf_signal_to_noise=self.psfFallbackSignalToNoise,
             max_psf_stars=self.maxPsfStars,
+            calibration_radius=self.calibrationRadius,
         )
 
 
@@ -368,9 +382,20 @@ class CalibrateImageTask(PipelineTask):
                 measurement.background.level,
             )
         calibration = calibrate_with_references(
-            measurement, references, projection=image.sky_projection, bbox=image.bbox, band=band
+            measurement,
+            references,
+            projection=image.sky_projection,
+            bbox=image.bbox,
+            band=band,
+            time=obs_info.datetime_begin,
         )
         self._report(label, calibration, has_references=references is not None)
+        if measurement.unlit.any():
+            self.log.warning(
+                "%s: %.0f %% of the image has no sky and is left out.",
+                label,
+                100.0 * measurement.unlit.mean(),
+            )
         mask = self._mark(image.mask, measurement)
         summary = summarize_calibration(
             measurement, calibration, image=image, obs_info=obs_info, detector=detector, band=band
@@ -507,7 +532,7 @@ class CalibrateImageTask(PipelineTask):
 
 def _read_references(handles: Iterable[DeferredDatasetHandle]) -> Table | None:
     """Join the shards of the reference catalogue; `None` if there is none."""
-    shards = [handle.get() for handle in handles]
+    shards = [handle.get() for handle in sorted(handles, key=lambda handle: handle.dataId["htm7"])]
     return vstack(shards, metadata_conflicts="silent") if shards else None
 
 

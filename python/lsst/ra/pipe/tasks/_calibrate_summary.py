@@ -437,7 +437,10 @@ def _sky_metrics(measurement: DetectorMeasurement) -> dict[str, float | int | st
 def _source_metrics(measurement: DetectorMeasurement) -> dict[str, float | int | str]:
     """Metrics of the sources."""
     selection, significance = measurement.selection, measurement.shapes.signal_to_noise
-    fluxes = measurement.photometry.flux[-2:, selection.is_psf_star]
+    inner, outer = (measurement.photometry.radii.index(radius) for radius in (12.0, 17.0))
+    fluxes = measurement.photometry.flux[:, selection.is_psf_star]
+    ratio = fluxes[outer] / fluxes[inner]
+    ratio = ratio[np.isfinite(ratio)]
     return {
         "n_sources": len(measurement.detections),
         "n_psf_stars": measurement.psf.n_stars,
@@ -447,7 +450,7 @@ def _source_metrics(measurement: DetectorMeasurement) -> dict[str, float | int |
         "n_low_snr_sources": int(np.count_nonzero(significance > _LOW_SNR)),
         "n_high_snr_sources": int(np.count_nonzero(significance > _HIGH_SNR)),
         "n_cosmic_rays": measurement.cosmic_rays.n_rays,
-        "aperture_correction_ap12_ap17": float(np.median(fluxes[1] / fluxes[0])) if fluxes.size else math.nan,
+        "aperture_correction_ap12_ap17": float(np.median(ratio)) if ratio.size else math.nan,
     }
 
 

@@ -15,12 +15,14 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 from astropy.table import Table
+from astropy.time import Time
 
 from lsst.images import Box, DetectorFrame, SkyProjection
 
 from ..algorithms.calibration import (
     AstrometricSolution,
     DetectorPlane,
+    MissingFluxColumnError,
     PlanePositions,
     ZeroPoint,
     ab_magnitudes,
@@ -31,9 +33,10 @@ from ..algorithms.calibration import (
     select_photometric_stars,
     solve_astrometry,
 )
-from ..algorithms.measurement import CALIBRATION_RADIUS, DetectorMeasurement, determinant_radius
+from ..algorithms.measurement import DetectorMeasurement, determinant_radius
 
 _MATCH_SIGNAL_TO_NOISE = 8.0
+_MAS_PER_DEGREE = 3.6e6
 # A star whose flux in the aperture is that of the PSF has no other light in
 # it; asked for where enough stars can answer.
 _PURE, _ENOUGH_STARS = 0.01, 12
@@ -52,6 +55,12 @@ class ReferenceCalibration:
     zero_point: ZeroPoint
     """Zero point, for the matched stars in the order of ``astrometry``."""
 
+    has_psf: bool
+    """Whether it is known how much of a star's light the aperture holds."""
+
+    has_fluxes: bool
+    """Whether the catalogue has fluxes in the band."""
+
     ref_id: npt.NDArray[np.int64]
     """``(n,)`` reference of each source; 0 for none."""
 
@@ -66,7 +75,11 @@ class ReferenceCalibration:
     @property
     def photometry_status(self) -> str:
         """``ok``, or why there is no zero point."""
-        return self.zero_point.status if self.astrometry.status == "ok" else "no astrometry"
+        if self.astrometry.status != "ok":
+            return "no astrometry"
+        if not self.has_psf:
+            return "no PSF"
+        return self.zero_point.status if self.has_fluxes else "no reference flux"
 
 
 def calibrate_with_references(
@@ -76,6 +89,7 @@ def calibrate_with_references(
     projection: SkyProjection[DetectorFrame],
     bbox: Box,
     band: str,
+    time: Time | None = None,
 ) -> ReferenceCalibration:
     """Match sources to references, fit the sky projection and the zero point.
 
@@ -86,14 +100,18 @@ def calibrate_with_references(
     references
         Stars on and around the detector: ``id``, ``coord_ra`` and
         ``coord_dec`` (degrees, if the columns have no unit), their errors
-        ``coord_raErr`` and ``coord_decErr`` where known, fluxes in nJy. `None`
-        or an empty table if there are none.
+        ``coord_raErr`` and ``coord_decErr`` where known, proper motions
+        ``pm_ra`` (times the cosine of the declination) and ``pm_dec`` in mas a
+        year from ``epoch`` (modified Julian date, TAI) where known, fluxes in
+        nJy. `None` or an empty table if there are none.
     projection
         Sky projection from the header's pointing.
     bbox
         The image's pixels.
     band
         Short name of the passband.
+    time
+        When the image was taken, for proper motions.
 
     Returns
     -------
@@ -103,15 +121,17 @@ def calibrate_with_references(
 
     Raises
     ------
-    lsst.ra.pipe.algorithms.calibration.MissingFluxColumnError
-        Raised if the catalogue has no flux for the band.
+    ValueError
+        Raised if the catalogue lacks a column that it must have.
     """
     stars = references if references is not None and len(references) else _NO_REFERENCES
+    if missing := [name for name in _NO_REFERENCES.colnames if name not in stars.colnames]:
+        raise ValueError(f"The reference catalogue has no column {missing}; it has {stars.colnames}.")
     plane = DetectorPlane.build(projection, bbox)
     ref_mag, ref_mag_err = _reference_magnitudes(stars, band)
     solution = solve_astrometry(
         _project_sources(measurement, plane, projection, bbox),
-        _project_references(stars, plane, ref_mag),
+        _project_references(stars, plane, ref_mag, time),
         usable=_astrometric_stars(measurement),
         jacobian=plane.jacobian,
         half_size=plane.half_size,
@@ -129,6 +149,8 @@ def calibrate_with_references(
         projection=projection,
         astrometry=solution,
         zero_point=_fit_zero_point(measurement, solution, ref_mag[reference], ref_mag_err[reference]),
+        has_psf=measurement.psf_model is not None,
+        has_fluxes=bool(np.isfinite(ref_mag).any()),
         ref_id=ids,
         ref_mag=mags,
     )
@@ -140,14 +162,18 @@ _NO_REFERENCES = Table({"id": np.empty(0, np.int64), "coord_ra": np.empty(0), "c
 def _reference_magnitudes(
     references: Table, band: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Magnitudes in the band and their errors."""
-    if not len(references):
-        return np.empty(0), np.empty(0)
-    flux, error = choose_flux_column(references.colnames, band=band)
-    return ab_magnitudes(
-        np.asarray(references[flux], dtype=np.float64),
-        None if error is None else np.asarray(references[error], dtype=np.float64),
-    )
+    """Magnitudes in the band and their errors; NaN if it has no fluxes."""
+    try:
+        flux, error = choose_flux_column(references.colnames, band=band)
+    except MissingFluxColumnError:
+        unknown = np.full(len(references), np.nan)
+        return unknown, unknown
+    return ab_magnitudes(_values(references, flux), None if error is None else _values(references, error))
+
+
+def _values(table: Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column of numbers; NaN where it is masked."""
+    return np.asarray(np.ma.filled(np.ma.asarray(table[name]).astype(np.float64), np.nan))
 
 
 def _project_sources(
@@ -166,10 +192,19 @@ def _project_sources(
 
 
 def _project_references(
-    references: Table, plane: DetectorPlane, magnitude: npt.NDArray[np.float64]
+    references: Table, plane: DetectorPlane, magnitude: npt.NDArray[np.float64], time: Time | None
 ) -> PlanePositions:
-    """Put the references into the same plane."""
+    """Put the references into the same plane, where they are by now."""
     ra, dec = (_in_unit(references, f"coord_{axis}", u.deg) for axis in ("ra", "dec"))
+    if time is not None and "epoch" in references.colnames:
+        years = (time.tai.mjd - _values(references, "epoch")) / 365.25
+        motion = u.mas / u.yr
+        along_ra, along_dec = (
+            np.nan_to_num(years * _in_unit(references, f"pm_{axis}", motion, default=motion))
+            / _MAS_PER_DEGREE
+            for axis in ("ra", "dec")
+        )
+        ra, dec = ra + along_ra / np.cos(np.radians(dec)), dec + along_dec
     errors = [_in_unit(references, f"coord_{axis}Err", u.arcsec) for axis in ("ra", "dec")]
     xi, eta = plane.plane.from_sky(ra, dec)
     return PlanePositions(
@@ -177,14 +212,15 @@ def _project_references(
     )
 
 
-def _in_unit(table: Table, name: str, unit: u.UnitBase) -> npt.NDArray[np.float64]:
-    """Return a column of angles, in degrees unless it says otherwise; NaN
-    throughout if the table does not have it.
+def _in_unit(
+    table: Table, name: str, unit: u.UnitBase, *, default: u.UnitBase = u.deg
+) -> npt.NDArray[np.float64]:
+    """Return a column in some unit, by default in degrees unless it says
+    otherwise; NaN throughout if the table does not have it.
     """
     if name not in table.colnames:
         return np.full(len(table), np.nan)
-    column = table[name]
-    values = u.Quantity(np.asarray(column, dtype=np.float64), column.unit or u.deg)
+    values = u.Quantity(_values(table, name), table[name].unit or default)
     return np.asarray(values.to_value(unit))
 
 
@@ -203,7 +239,7 @@ def _fit_zero_point(
 ) -> ZeroPoint:
     """Fit the zero point in the calibration aperture, at the centre."""
     photometry, shapes = measurement.photometry, measurement.shapes
-    aperture = photometry.radii.index(CALIBRATION_RADIUS)
+    aperture = measurement.calibration_aperture
     flux, flux_err = photometry.flux[aperture], photometry.flux_err[aperture]
     source = solution.source_index
     usable = select_photometric_stars(
@@ -212,10 +248,10 @@ def _fit_zero_point(
         flux=flux,
         flux_err=flux_err,
         star_index=source,
-        aperture_radius=CALIBRATION_RADIUS,
+        aperture_radius=photometry.radii[aperture],
     )
     sound = (shapes.n_bad == 0) & ~measurement.is_saturated & ~photometry.is_truncated[aperture]
-    usable &= sound[source]
+    usable &= sound[source] & (measurement.psf_model is not None)
     with np.errstate(invalid="ignore", divide="ignore"):
         pure = usable & (np.abs(flux / measurement.psf_photometry.flux - 1.0) < _PURE)[source]
     if np.count_nonzero(pure) >= _ENOUGH_STARS:
@@ -246,5 +282,6 @@ def _relative_throughput(
     )
     size = determinant_radius(*model.moments_at(x, y).T)
     fwhm = profile.fwhm * size / np.median(size)
-    share = moffat_aperture_fraction(CALIBRATION_RADIUS, fwhm=fwhm, beta=profile.beta)
+    radius = measurement.photometry.radii[measurement.calibration_aperture]
+    share = moffat_aperture_fraction(radius, fwhm=fwhm, beta=profile.beta)
     return np.asarray(share[:-1] / share[-1])

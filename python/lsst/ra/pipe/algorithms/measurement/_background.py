@@ -39,7 +39,7 @@ _CELL_OUTLIER = 4.0
 
 # A cell whose relative noise is so many times the typical one has no sky, nor
 # one with less than this share of the sky; if they are so many together.
-_RELATIVE_NOISE, _LEAST_LIGHT, _LEAST_CELLS = 3.0, 0.8, 8
+_RELATIVE_NOISE, _LEAST_LIGHT, _LEAST_CELLS = 3.0, 0.3, 8
 # Where noise is more than this share of the level there is no sky to compare.
 _DARK = 0.3
 
@@ -225,8 +225,8 @@ def find_unlit_cells(mesh: SkyMesh) -> npt.NDArray[np.bool_]:
 
     An amplifier without signal, the shadow of the dome, or where a flat made
     of such a shadow divides nothing by nearly nothing: there the noise is out
-    of proportion to the level, or the level is below four fifths of that of
-    the other cells. Single cells are left alone, as they may hold a bright
+    of proportion to the level, or the level is below three tenths of that of the
+    other cells. Single cells are left alone, as they may hold a bright
     star.
 
     Parameters

@@ -48,6 +48,8 @@ _SETTLED = 0.1
 # distance of their peaks from their centroids, in rms radii, beyond which they
 # are rings; and how many of them tell.
 _TRAILED, _HOLLOW = 1.8, 0.8
+# Ellipticity of the stars that no optics has.
+_STRETCHED = 0.4
 _BRIGHTEST, _ENOUGH_TO_JUDGE = 100, 8
 # Fourth moment of the stars, M40 + 2 M22 + M04, below which they are discs or
 # small rings: a Gaussian has 2, a Moffat profile more, a donut 1.4.
@@ -103,7 +105,11 @@ class MeasurementSettings:
     """PSF stars have no notable neighbour within so many pixels."""
 
     aperture_radii: tuple[float, ...] = APERTURE_RADII
-    """Radii of the photometric apertures, in pixels."""
+    """Radii of the photometric apertures, in pixels, besides the next."""
+
+    calibration_radius: float = CALIBRATION_RADIUS
+    """Radius of the aperture to which zero point and PSF fluxes refer, in
+    pixels."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -138,9 +144,12 @@ class DetectorMeasurement:
     photometry: AperturePhotometry
     """Their fluxes."""
 
+    calibration_aperture: int
+    """Index of the aperture to which zero point and PSF fluxes refer."""
+
     psf_photometry: PsfPhotometry
-    """Their fluxes as point sources, in the system of the 12 pixel aperture;
-    NaN if there is no PSF model."""
+    """Their fluxes as point sources, in the system of the calibration
+    aperture; NaN if there is no PSF model."""
 
     selection: StarSelection
     """Which of them are PSF stars."""
@@ -241,7 +250,8 @@ def measure_detector(
         bad=bad,
         x=shapes.x,
         y=shapes.y,
-        radii=settings.aperture_radii,
+        radii=tuple(sorted({*settings.aperture_radii, settings.calibration_radius})),
+        required_radius=settings.calibration_radius,
         wanted=shapes.signal_to_noise >= settings.min_psf_signal_to_noise,
     )
     is_saturated = sky.detections.footprints_with(look.survey.flags, bits=SATURATED)
@@ -267,12 +277,22 @@ def measure_detector(
             is_psf_star=selection.is_psf_star,
             profile=psf.profile,
         )
+        if not np.isfinite(model.moments).all():
+            status, model = "bad fit", None
+            psf, selection = PsfMeasurement(), StarSelection.none(len(sky.detections))
     fluxes, correction = _measure_point_sources(
-        subtracted, variance, bad, shapes, photometry, selection.is_psf_star, model
+        subtracted,
+        variance,
+        bad,
+        shapes,
+        photometry,
+        selection.is_psf_star,
+        model,
+        settings.calibration_radius,
     )
     noise = measure_noise(subtracted, bad=bad, flags=sky.not_sky, factor=look.survey.factor)
-    pure_sky = sky.not_sky[::2, ::2] == 0
     step = 2 * look.survey.factor
+    pure_sky = (sky.not_sky[::2, ::2] == 0) & (bad[::step, ::step] == 0)
     sky_variance = variance[::step, ::step][pure_sky]
     return DetectorMeasurement(
         background=sky.background,
@@ -284,6 +304,7 @@ def measure_detector(
         detections=sky.detections,
         shapes=shapes,
         photometry=photometry,
+        calibration_aperture=photometry.radii.index(settings.calibration_radius),
         psf_photometry=fluxes,
         selection=selection,
         psf=psf,
@@ -460,6 +481,8 @@ def _psf_status(psf: PsfMeasurement, detections: Detections, *, kurtosis: float)
             return "trailed"
     if kurtosis < _FLAT:
         return "out of focus"
+    if psf.e_median > _STRETCHED:
+        return "trailed"
     return "ok" if math.isfinite(psf.profile.fwhm) else "few stars"
 
 
@@ -471,13 +494,14 @@ def _measure_point_sources(
     photometry: AperturePhotometry,
     is_psf_star: npt.NDArray[np.bool_],
     model: PsfModel | None,
+    calibration_radius: float,
 ) -> tuple[PsfPhotometry, ApertureCorrection | None]:
     """Measure PSF fluxes, and bring them into the system of an aperture."""
     if model is None:
         nothing = np.full(shapes.x.size, np.nan)
         return PsfPhotometry(nothing, nothing.copy()), None
     fluxes = measure_psf_fluxes(image, variance=variance, bad=bad, x=shapes.x, y=shapes.y, model=model)
-    aperture = photometry.radii.index(CALIBRATION_RADIUS)
+    aperture = photometry.radii.index(calibration_radius)
     correction = fit_aperture_correction(
         psf_flux=fluxes.flux,
         aperture_flux=photometry.flux[aperture],

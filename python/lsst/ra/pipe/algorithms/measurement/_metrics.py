@@ -102,22 +102,27 @@ _PSF = (
         "psf_sigma_pixel",
         float,
         "pix",
-        "Median determinant radius of the stars' adaptive moments, pixel integration included.",
-    ),
-    MetricDefinition("psf_sigma_scatter_pixel", float, "pix", "Robust scatter of that radius among stars."),
-    MetricDefinition("psf_ixx_pixel2", float, "pix2", "Median adaptive second moment xx."),
-    MetricDefinition("psf_iyy_pixel2", float, "pix2", "Median adaptive second moment yy."),
-    MetricDefinition("psf_ixy_pixel2", float, "pix2", "Median adaptive second moment xy."),
-    MetricDefinition(
-        "psf_e1", float, "", "Median (ixx - iyy) / (ixx + iyy) of the stars, in the frame of the pixels."
+        "Determinant radius of the PSF model's adaptive moments at the centre, pixel integration included.",
     ),
     MetricDefinition(
-        "psf_e2", float, "", "Median 2 ixy / (ixx + iyy) of the stars, in the frame of the pixels."
+        "psf_sigma_scatter_pixel", float, "pix", "Robust scatter of the stars' determinant radius."
+    ),
+    MetricDefinition("psf_ixx_pixel2", float, "pix2", "Second moment xx of the PSF model at the centre."),
+    MetricDefinition("psf_iyy_pixel2", float, "pix2", "Second moment yy of the PSF model at the centre."),
+    MetricDefinition("psf_ixy_pixel2", float, "pix2", "Second moment xy of the PSF model at the centre."),
+    MetricDefinition(
+        "psf_e1",
+        float,
+        "",
+        "(ixx - iyy) / (ixx + iyy) of the PSF model at the centre, frame of the pixels.",
+    ),
+    MetricDefinition(
+        "psf_e2", float, "", "2 ixy / (ixx + iyy) of the PSF model at the centre, frame of the pixels."
     ),
     MetricDefinition("psf_e", float, "", "Median of the stars' total ellipticity."),
     MetricDefinition("psf_e1_scatter", float, "", "Robust scatter of e1 among stars."),
     MetricDefinition("psf_e2_scatter", float, "", "Robust scatter of e2 among stars."),
-    MetricDefinition("psf_area_pixel2", float, "pix2", "Effective area of the fitted profile."),
+    MetricDefinition("psf_area_pixel2", float, "pix2", "Effective area of the PSF model at the centre."),
     MetricDefinition("psf_status", str, "", "'ok', or why there is no PSF."),
     MetricDefinition(
         "psf_star_delta_e1_median", float, "", "Median e1 of the PSF stars minus that of the PSF model."
@@ -125,8 +130,8 @@ _PSF = (
     MetricDefinition(
         "psf_star_delta_e2_median", float, "", "Median e2 of the PSF stars minus that of the PSF model."
     ),
-    MetricDefinition("psf_star_delta_e1_scatter", float, "", "Median absolute deviation of that e1."),
-    MetricDefinition("psf_star_delta_e2_scatter", float, "", "Median absolute deviation of that e2."),
+    MetricDefinition("psf_star_delta_e1_scatter", float, "", "Robust scatter of that difference of e1."),
+    MetricDefinition("psf_star_delta_e2_scatter", float, "", "Robust scatter of that difference of e2."),
     MetricDefinition(
         "psf_star_delta_size_median_pixel",
         float,
@@ -134,10 +139,10 @@ _PSF = (
         "Median trace radius of the PSF stars minus that of the PSF model.",
     ),
     MetricDefinition(
-        "psf_star_delta_size_scatter_pixel", float, "pix", "Median absolute deviation of that size."
+        "psf_star_delta_size_scatter_pixel", float, "pix", "Robust standard deviation of that size."
     ),
     MetricDefinition(
-        "psf_star_scaled_delta_size_scatter", float, "", "The same over the median squared size of the model."
+        "psf_star_scaled_delta_size_scatter", float, "", "The same over the median trace radius of the stars."
     ),
     MetricDefinition(
         "psf_trace_radius_delta_pixel",
@@ -225,7 +230,8 @@ _PHOTOMETRY = (
         "zero_point_mag",
         float,
         "mag",
-        "AB magnitude of 1 electron in the whole exposure, in an aperture of 12 pixels radius.",
+        "AB magnitude of 1 electron in the whole exposure, in the calibration aperture: 12 pixels radius, 35"
+        " for LATISS.",
     ),
     MetricDefinition("zero_point_err_mag", float, "mag", "Standard error of the zero point."),
     MetricDefinition("zero_point_scatter_mag", float, "mag", "Robust scatter of the stars about it."),

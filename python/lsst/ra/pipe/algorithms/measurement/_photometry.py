@@ -54,6 +54,7 @@ def measure_apertures(
     x: npt.NDArray[np.float64],
     y: npt.NDArray[np.float64],
     radii: tuple[float, ...] = APERTURE_RADII,
+    required_radius: float = CALIBRATION_RADIUS,
     wanted: npt.NDArray[np.bool_] | None = None,
 ) -> AperturePhotometry:
     """Sum pixels in concentric circles, in one pass over them.
@@ -78,9 +79,11 @@ def measure_apertures(
         ``(n,)`` positions, 0-based pixel centres.
     radii
         Increasing radii in pixels, at least 1.5 apart.
+    required_radius
+        Largest radius in which all sources are measured.
     wanted
-        ``(n,)`` sources to measure in all apertures; the others only in those
-        of up to 12 pixels. All if not given.
+        ``(n,)`` sources to measure in larger apertures as well. All if not
+        given.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def measure_apertures(
     is_truncated = np.ones(flux.shape, dtype=bool)
     everywhere = np.full(x.size, len(radii))
     if wanted is not None:
-        everywhere[~wanted] = sum(radius <= CALIBRATION_RADIUS for radius in radii)
+        everywhere[~wanted] = sum(radius <= required_radius for radius in radii)
     _sum_apertures(image, variance, bad, x, y, np.array(radii), everywhere, flux, square, is_truncated)
     return AperturePhotometry(radii, flux, np.sqrt(square), is_truncated)
 

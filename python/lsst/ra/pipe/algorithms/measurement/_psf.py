@@ -115,7 +115,7 @@ def measure_psf(
     variance
         Their variance, of the same shape.
     bad
-        ``(ny, nx)`` array that `find_bad_pixels` made; only pixels with 0
+        ``(ny, nx)`` array that `survey_pixels` made; only pixels with 0
         are used.
     shapes
         Adaptive moments of ``n`` sources.

@@ -132,7 +132,7 @@ def measure_shapes(
     variance
         Variance of the pixels, of the same shape.
     bad
-        ``(ny, nx)`` array that `find_bad_pixels` made; unusable pixels are
+        ``(ny, nx)`` array that `survey_pixels` made; unusable pixels are
         left out, doubtful ones are counted in ``n_bad`` all the same.
     x, y
         ``(n,)`` first guesses of the centroids, 0-based pixel centres.

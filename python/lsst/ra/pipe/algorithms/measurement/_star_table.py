@@ -114,7 +114,9 @@ def make_star_table(
         add(f"{prefix}_flux_err", error, f"Standard error of {prefix}_flux.", u.electron)
         add(f"{prefix}_flag", truncated, "The aperture leaves the detector or holds unusable pixels.")
     psf = measurement.psf_photometry
-    add("psf_flux", psf.flux, "Flux as a point source, in the system of ap12_flux.", u.electron)
+    add(
+        "psf_flux", psf.flux, "Flux as a point source, in the system of the calibration aperture.", u.electron
+    )
     add("psf_flux_err", psf.flux_err, "Standard error of psf_flux.", u.electron)
     add("ref_id", references.ref_id, "Star of the reference catalogue; 0 for none.")
     add("ref_mag", references.ref_mag, "AB magnitude of that star.", u.mag)

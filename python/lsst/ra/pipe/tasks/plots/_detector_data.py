@@ -21,7 +21,6 @@ from lsst.images.cameras import Detector
 
 from ._style import PlotTitle
 
-_FLUX = "ap12_flux"
 _SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
@@ -104,13 +103,19 @@ class DetectorPlotData:
 
     @functools.cached_property
     def magnitude(self) -> npt.NDArray[np.float64]:
-        """``(n,)`` magnitudes of the sources from their flux within 12
-        pixels: AB if the zero point is known, otherwise instrumental, which is
-        ``-2.5 log10`` of the flux in electron. NaN where there is no flux.
+        """``(n,)`` magnitudes of the sources from their PSF flux, or without a
+        PSF from that within 12 pixels: AB if the zero point is known,
+        otherwise instrumental, which is ``-2.5 log10`` of the flux in
+        electron. NaN where there is no flux.
         """
-        flux = column(self.stars, _FLUX)
+        flux = column(self.stars, self.flux_name)
         instrumental = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
         return np.asarray(instrumental + (self.metric("zero_point_mag") if self.is_calibrated else 0.0))
+
+    @property
+    def flux_name(self) -> str:
+        """Column of the flux that magnitudes are from."""
+        return "psf_flux" if np.isfinite(column(self.stars, "psf_flux")).any() else "ap12_flux"
 
     @property
     def magnitude_label(self) -> str:

@@ -20,7 +20,6 @@ from ._frame import FramedAxes
 from ._style import COLORS, add_title, format_value, frame_axes, make_figure, round_ticks, say_no_data
 
 _WIDTH, _HEIGHT = 1000, 780
-_FLUX = "ap12_flux"
 _BIN = 0.5
 _MANY_TICKS = 12
 _DEPTH_SIGNAL_TO_NOISE = 5.0
@@ -68,7 +67,7 @@ def plot_detector_sources(data: DetectorPlotData) -> Figure:
     figure
         Size against magnitude, in which stars form a level locus; the number
         of sources by magnitude; their signal-to-noise ratio by magnitude.
-        Magnitudes are from the flux within 12 pixels: AB if the zero point is
+        Magnitudes are from the PSF flux: AB if the zero point is
         known, instrumental otherwise.
     """
     figure = make_figure(width=_WIDTH, height=_HEIGHT)
@@ -83,7 +82,7 @@ def plot_detector_sources(data: DetectorPlotData) -> Figure:
         limits=_limits(magnitude, depth=depth, is_calibrated=data.is_calibrated),
         depth=depth,
     )
-    label = f"{data.magnitude_label} (12 pixel aperture)"
+    label = data.magnitude_label
     frame_axes(sizes, xlabel=label, ylabel="FWHM from second moments (pixel)", title=_describe_scale(data))
     frame_axes(counts, xlabel=label, ylabel=f"sources per {_BIN:g} mag")
     frame_axes(precision, xlabel=label, ylabel="signal-to-noise ratio")
@@ -232,7 +231,7 @@ def _draw_counts(axes: Axes, sources: _Sources) -> None:
 
 def _draw_precision(axes: Axes, data: DetectorPlotData, sources: _Sources) -> None:
     """Draw the signal-to-noise ratio of the aperture flux by magnitude."""
-    flux, error = column(data.stars, _FLUX), column(data.stars, f"{_FLUX}_err")
+    flux, error = column(data.stars, data.flux_name), column(data.stars, f"{data.flux_name}_err")
     ratio = np.where((error > 0) & (flux > 0), flux / np.where(error > 0, error, np.nan), np.nan)
     if not np.isfinite(ratio).any():
         say_no_data(axes, "no sources with a measured flux")

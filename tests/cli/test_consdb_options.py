@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sqlite3
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -16,6 +18,7 @@ from consdb_inputs import make_metrics
 from lsst.ra.pipe.cli._consdb_options import ConsDbRecorder, choose_consdb, with_consdb
 from lsst.ra.pipe.execution import ImageReport
 from lsst.ra.pipe.execution.service import ServiceSettings
+from lsst.ra.pipe.sinks.consdb import ConsDbDatabase, ConsDbWriter
 from number_repository import INSTRUMENT, exposure_id, make_repository
 
 OBSERVER = "lsst.ra.pipe.sinks.consdb:observe"
@@ -42,11 +45,32 @@ def test_default_is_a_file_in_a_local_repository(tmp_path: pathlib.Path) -> None
     assert choose_consdb("sqlite:////x.db", str(tmp_path), no_consdb=True) is None
 
 
-@pytest.mark.parametrize("url", ["consdb.sqlite3", "mysql://host/database", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "consdb.sqlite3",
+        "mysql://me:secret@host/database",
+        "postgresql://me:secret@host:port/database",
+        "postgresql:/me:secret@host/database",
+        "",
+    ],
+)
 def test_what_is_no_address_is_refused_at_once(tmp_path: pathlib.Path, url: str) -> None:
-    """Not after an hour of processing."""
-    with pytest.raises(click.BadParameter, match="expected sqlite:///FILE"):
+    """Not after an hour of processing, and without telling a password."""
+    with pytest.raises(click.BadParameter, match="expected sqlite:///FILE") as error:
         choose_consdb(url, str(tmp_path))
+    assert "secret" not in error.value.message
+
+
+def test_password_is_in_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be printed."""
+    url = "postgresql://me:hidden@host/database"
+    monkeypatch.setenv("RAPID_CONSDB_URL", url)
+    settings = ServiceSettings(repository="repo")
+    for one in (settings, with_consdb(settings, url)):
+        assert "hidden" not in f"{one!r} {one} {one.model_dump_json()}"
+        assert one.consdb_url is not None
+        assert one.consdb_url.get_secret_value() == url
 
 
 def test_service_writes_to_consdb_or_not() -> None:
@@ -54,31 +78,43 @@ def test_service_writes_to_consdb_or_not() -> None:
     settings = ServiceSettings(repository="repo", observers=("other:observe",))
     writing = with_consdb(with_consdb(settings, "sqlite:////a.db"), "sqlite:////b.db")
     assert writing.observers == ("other:observe", OBSERVER)
-    assert writing.consdb_url == "sqlite:////b.db"
+    assert writing.consdb_url is not None
+    assert writing.consdb_url.get_secret_value() == "sqlite:////b.db"
     silent = with_consdb(writing, None)
     assert (silent.observers, silent.consdb_url) == (("other:observe",), None)
 
 
+@pytest.fixture
+def locked(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """Who holds a database, for which nobody waits for long."""
+    monkeypatch.setattr("lsst.ra.pipe.sinks.consdb._database._LOCK_SECONDS", 0.01)
+    ConsDbWriter(ConsDbDatabase(f"sqlite:///{tmp_path}/consdb.sqlite3", INSTRUMENT)).prepare()
+    with contextlib.closing(sqlite3.connect(tmp_path / "consdb.sqlite3", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
 def test_run_tries_again_at_the_end(
-    tmp_path: pathlib.Path, root: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path, root: str, locked: sqlite3.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A database that was away for a while gets everything."""
-    directory = tmp_path / "later"
-    recorder = ConsDbRecorder(f"sqlite:///{directory}/consdb.sqlite3", root, ())
+    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/consdb.sqlite3", root, ())
     recorder(_report(93))
     recorder(_report(94))
-    directory.mkdir()
+    locked.execute("COMMIT")
     assert recorder.finish() == []
     assert "ConsDB: 2 images written." in capsys.readouterr().out
-    connection = sqlite3.connect(directory / "consdb.sqlite3")
+    connection = sqlite3.connect(tmp_path / "consdb.sqlite3")
     query = "SELECT detector FROM ccdvisit1_quicklook ORDER BY detector"
     assert connection.execute(query).fetchall() == [(93,), (94,)]
     connection.close()
 
 
-def test_run_says_what_it_could_not_write(tmp_path: pathlib.Path, root: str) -> None:
+def test_run_says_what_it_could_not_write(
+    tmp_path: pathlib.Path, root: str, locked: sqlite3.Connection
+) -> None:
     """And goes on until the end."""
-    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/no/consdb.sqlite3", root, ())
+    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/consdb.sqlite3", root, ())
     for detector in (93, 94, 95):
         recorder(_report(detector))
     outage, advice = recorder.finish()

@@ -143,6 +143,16 @@ def test_backfill_writes_what_is_not_there(root: pathlib.Path, file: pathlib.Pat
     assert query(file, "SELECT n_inputs FROM visit1_quicklook") == [(2,)]
 
 
+def test_backfill_of_a_repository_without_metrics(tmp_path: pathlib.Path, file: pathlib.Path) -> None:
+    """Nothing was processed there: that is said, and is no error."""
+    with make_repository(tmp_path / "empty", exposures=[EXPOSURE]) as butler:
+        butler.collections.register(RUN)
+    result = rapid("backfill", tmp_path / "empty", "-o", RUN, "--consdb", f"sqlite:///{file}")
+    assert result.exit_code == 0, result.output
+    assert f"has no metrics of LSSTCam in {RUN}." in result.output
+    assert "0 detectors and exposures written" in result.output
+
+
 def test_tables_are_made_and_checked(file: pathlib.Path) -> None:
     """By the command; what is missing is named."""
     url = f"sqlite:///{file}"

@@ -132,6 +132,18 @@ def test_what_is_not_known_is_null(session: Session) -> None:
     assert session.row("ccdexposure")["s_region"] is None
 
 
+def test_outline_is_filled_in_once(session: Session) -> None:
+    """Where a detector was known before its metrics were, with the visit's."""
+    session.writer.write_detector(EXPOSURE, 94, metrics=None, facts=make_facts)
+    assert session.row("ccdexposure")["s_region"] is None
+    session.write()
+    region = session.row("ccdexposure")["s_region"]
+    assert region.startswith("Polygon ICRS")
+    assert session.row("ccdvisit1")["s_region"] == region
+    session.write(corner_0_ra_degree=77.0)
+    assert session.row("ccdexposure")["s_region"] == region
+
+
 def test_infinite_values_are_null(session: Session) -> None:
     """No query gets an infinite median."""
     session.write(psf_sigma_pixel=math.inf)
@@ -336,8 +348,46 @@ def test_outage_is_told_apart(postgresql: PostgresqlServer, tmp_path: pathlib.Pa
         session.write()
     assert session.write() == ALL_WRITTEN
     session.database.close()
-    with pytest.raises(ConsDbUnavailableError, match="unable to open"):
+    # Nobody will make it.
+    with pytest.raises(ConsDbError, match="unable to open"):
         Session(f"sqlite:///{tmp_path}/no/such/directory/x.sqlite3").write()
+
+
+def test_locked_table_is_an_outage(postgresql: PostgresqlServer) -> None:
+    """No worker waits for long for who holds it."""
+    session = Session(postgresql.url)
+    session.writer.prepare()
+    other = sqlalchemy.create_engine(postgresql.url)
+    with other.begin() as connection:
+        connection.execute(sqlalchemy.text(f"LOCK TABLE {session.name('ccdvisit1_quicklook')}"))
+        with pytest.raises(ConsDbUnavailableError, match="lock timeout"):
+            session.write(71)
+    other.dispose()
+    with pytest.raises(ConsDbUnavailableError, match="statement timeout"):
+        session.execute("SET statement_timeout = 1; SELECT pg_sleep(100)")
+    with session.database.transaction("a test") as connection:
+        limits = [
+            connection.execute(sqlalchemy.text(f"SHOW {name}")).scalar()
+            for name in ("statement_timeout", "lock_timeout")
+        ]
+    assert limits == ["10s", "5s"]
+    session.database.close()
+
+
+def test_locked_sqlite_file_is_an_outage(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may not be written is none: that does not go by itself."""
+    monkeypatch.setattr("lsst.ra.pipe.sinks.consdb._database._LOCK_SECONDS", 0.01)
+    file = tmp_path / "consdb.sqlite3"
+    session = Session(f"sqlite:///{file}")
+    session.writer.prepare()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ConsDbUnavailableError, match="database is locked"):
+        session.write()
+    other.close()
+    with pytest.raises(ConsDbError, match="readonly database"):
+        Session(f"sqlite:///file:{file}?mode=ro&uri=true").write()
+    assert session.write() == ALL_WRITTEN
 
 
 def test_writer_waits_for_other_writers(tmp_path: pathlib.Path) -> None:
@@ -371,7 +421,7 @@ def test_database_that_was_replaced_is_filled_anew(tmp_path: pathlib.Path) -> No
     session = Session(f"sqlite:///{file}")
     session.write(93)
     file.unlink()
-    with pytest.raises(ConsDbUnavailableError, match="no such table"):
+    with pytest.raises(ConsDbError, match="no such table"):
         session.write(94)
     with pytest.raises(ConsDbUnavailableError, match=f"has lost exposure {EXPOSURE}"):
         session.write(94)
@@ -380,17 +430,29 @@ def test_database_that_was_replaced_is_filled_anew(tmp_path: pathlib.Path) -> No
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("mysql://x/y", "SQLite or PostgreSQL, not in 'mysql'"), ("consdb.sqlite3", "expected sqlite:///FILE")],
+    [
+        ("mysql://me:secret@x/y", "SQLite or PostgreSQL, not in 'mysql'"),
+        ("consdb.sqlite3", "expected sqlite:///FILE"),
+        ("postgresql:/me:secret@host/y", "expected sqlite:///FILE"),
+        ("postgresql://me:secret@host:port/y", r"\[:PORT\]/DATABASE, got postgresql://\.\.\."),
+        ("postgresql+nothing://me:secret@host/y", r"got postgresql\+nothing://\.\.\."),
+        ("sqlite://me:secret@host/y", r"got sqlite://\.\.\."),
+    ],
 )
 def test_other_addresses_are_refused(url: str, message: str) -> None:
-    """The message says what is expected."""
-    with pytest.raises(ValueError, match=message):
+    """The message says what is expected, and tells no password; nor does the
+    traceback.
+    """
+    with pytest.raises(ValueError, match=message) as error:
         ConsDbDatabase(url, "LSSTCam")
+    assert "secret" not in str(error.value)
+    assert error.value.__suppress_context__ or "secret" not in str(error.value.__context__)
 
 
 def test_password_is_in_no_message() -> None:
     """Addresses are shown without it."""
-    database = ConsDbDatabase("postgresql://me:secret@127.0.0.1:1/{instrument}", "LSSTCam")
+    url = "postgresql://me:secret@127.0.0.1:1/{instrument}?application_name=secret"
+    database = ConsDbDatabase(url, "LSSTCam")
     assert database.name == "postgresql+psycopg2://me:***@127.0.0.1:1/lsstcam"
     with pytest.raises(ConsDbUnavailableError) as error:
         ConsDbWriter(database).prepare()

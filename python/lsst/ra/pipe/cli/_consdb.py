@@ -98,4 +98,10 @@ def backfill(
         ):
             counts[report.changed] += 1
     observer.close()
+    if not counts:
+        console.print(
+            f"{repository} has no metrics of {instrument} in {', '.join(collections)}"
+            f"{' of these exposures' if exposures else ''}.",
+            soft_wrap=True,
+        )
     console.print(f"{counts[True]} detectors and exposures written, {counts[False]} were there.")

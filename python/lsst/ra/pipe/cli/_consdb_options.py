@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+import pydantic
 import sqlalchemy
 import sqlalchemy.exc
 
@@ -91,11 +92,15 @@ def choose_consdb(url: str | None, repository: str, *, no_consdb: bool = False) 
 def _check(url: str) -> None:
     try:
         dialect = sqlalchemy.make_url(url).get_backend_name()
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # A ValueError is for the port.
         dialect = None
     if dialect not in ("sqlite", "postgresql"):
+        scheme, separator, _ = url.partition("://")
+        # The rest may have a password.
+        got = f"{scheme}://..." if separator else "a text without ://"
         raise click.BadParameter(
-            f"expected sqlite:///FILE or postgresql://HOST/DATABASE, got {url!r}", param_hint="--consdb"
+            f"expected sqlite:///FILE or postgresql://HOST[:PORT]/DATABASE, got {got}", param_hint="--consdb"
         )
 
 
@@ -115,9 +120,12 @@ def with_consdb(settings: ServiceSettings, url: str | None) -> ServiceSettings:
         The same with database and observer.
     """
     observers = tuple(name for name in settings.observers if name != _OBSERVER)
-    if url is not None:
-        observers += (_OBSERVER,)
-    return settings.model_copy(update={"consdb_url": url, "observers": observers})
+    if url is None:
+        return settings.model_copy(update={"consdb_url": None, "observers": observers})
+    # The last one: alerts do not wait for a database.
+    return settings.model_copy(
+        update={"consdb_url": pydantic.SecretStr(url), "observers": (*observers, _OBSERVER)}
+    )
 
 
 class ConsDbRecorder:

@@ -85,7 +85,7 @@ class LiveService:
             self.redis_url = start_embedded_server(self._servers, self._state / "queue")
         self._commands.set_environment(RAPID_REDIS_URL=self.redis_url)
         if (url := self._settings.consdb_url) is not None:
-            self._commands.set_environment(RAPID_CONSDB_URL=url)
+            self._commands.set_environment(RAPID_CONSDB_URL=url.get_secret_value())
         sinks = (*(() if url is not None else ("--no-consdb",)), *alert_flags(self._settings))
         for index in range(self._n_workers):
             position = ("--index", str(index), "--workers", str(self._n_workers))
@@ -177,8 +177,8 @@ def up(
     settings = make_settings(
         repository=repository, redis_url=redis_url, instruments=instruments, dispatch=dispatch
     )
-    settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
     settings = with_alerts(settings, alerts, no_alerts=no_alerts)
+    settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
     open_repository(repository).close()
     settings.load_dispatch()
     service = LiveService(settings, sources=sources, n_workers=workers, state=state, redis_url=redis_url)

@@ -54,8 +54,8 @@ def work(
         dispatch=dispatch,
         memory_limit_bytes=memory_limit,
     )
-    settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
     settings = with_alerts(settings, alerts, no_alerts=no_alerts)
+    settings = with_consdb(settings, choose_consdb(consdb, repository, no_consdb=no_consdb))
     if index >= workers:
         raise click.BadParameter(f"expected 0 to {workers - 1}, got {index}", param_hint="--index")
     run_worker(settings, WorkerShards.for_images(index, workers, settings.queue.n_shards, ingests=ingests))

@@ -206,7 +206,13 @@ class Child:
 
 
 def _without_secrets(settings: ServiceSettings) -> str:
-    return settings.model_dump_json(exclude={"bucket_secret": True, "source": {"http_token", "file_pattern"}})
+    """Write the settings, without the secrets that the child does not need."""
+    content = settings.model_dump(
+        mode="json", exclude={"bucket_secret": True, "source": {"http_token", "file_pattern"}}
+    )
+    if settings.consdb_url is not None:
+        content["consdb_url"] = settings.consdb_url.get_secret_value()
+    return json.dumps(content)
 
 
 def _make_file() -> str:

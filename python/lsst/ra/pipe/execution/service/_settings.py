@@ -123,7 +123,7 @@ class ServiceSettings(
     these, and ``butler``, and returns an `~lsst.ra.pipe.execution.ImageObserver`.
     """
 
-    consdb_url: str | None = None
+    consdb_url: pydantic.SecretStr | None = None
     """Where the database is whose quicklook tables get the metrics, for
     SQLAlchemy; in it ``{instrument}`` stands for the instrument."""
 

@@ -10,7 +10,7 @@ __all__ = ("backfill",)
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from lsst.daf.butler import Butler
+from lsst.daf.butler import Butler, MissingDatasetTypeError
 
 from ._observer import ConsDbObserver
 from ._writer import WriteReport
@@ -56,9 +56,13 @@ def backfill(
                 on_report(report)
 
     def find(name: str) -> list[dict[str, Any]]:
-        refs = butler.query_datasets(
-            name, list(collections), instrument=instrument, explain=False, limit=None
-        )
+        try:
+            refs = butler.query_datasets(
+                name, list(collections), instrument=instrument, explain=False, limit=None
+            )
+        except MissingDatasetTypeError:
+            # No pipeline that makes it has run in this repository yet.
+            return []
         found = [dict(ref.dataId.mapping) for ref in refs]
         return [one for one in found if not exposures or one["visit"] in exposures]
 

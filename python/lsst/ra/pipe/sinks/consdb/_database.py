@@ -10,6 +10,8 @@ __all__ = ("ConsDbDatabase", "Outcome")
 import contextlib
 import enum
 import math
+import os
+import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +30,25 @@ _CONNECT_SECONDS = 10
 
 _LOCK_SECONDS = 60
 """Time (s) to wait for other writers of an SQLite file."""
+
+_POSTGRESQL_OPTIONS = "-c statement_timeout=10000 -c lock_timeout=5000"
+"""Times (ms) after which PostgreSQL gives a statement up."""
+
+_POSTGRESQL_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""After 25 s a connection to a machine that is gone is given up; the last one
+is in ms."""
+
+_CREATE_SECONDS = 60
+"""Time (s) to wait in PostgreSQL for another process that makes the tables."""
+
+_SQLITE_OUTAGES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR})
+"""What SQLite may say once, and not the next time."""
 
 
 class Outcome(enum.StrEnum):
@@ -78,7 +99,7 @@ class ConsDbDatabase:
     @property
     def name(self) -> str:
         """Address of the database, without a password (`str`)."""
-        return self._url.render_as_string(hide_password=True)
+        return _show(self._url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -258,6 +279,8 @@ class ConsDbDatabase:
         """Create the tables; of several processes one does it."""
         with self._engine.begin() as connection:
             if self._dialect == "postgresql":
+                for limit in ("lock_timeout", "statement_timeout"):
+                    connection.exec_driver_sql(f"SET LOCAL {limit} = '{_CREATE_SECONDS}s'")
                 lock = sqlalchemy.func.hashtext(f"ra_pipe {self.schema.name}")
                 connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(lock)))
                 connection.execute(sqlalchemy.schema.CreateSchema(self.schema.name, if_not_exists=True))
@@ -282,54 +305,97 @@ class ConsDbDatabase:
         """Translate the errors of the database."""
         try:
             yield
-        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError) as err:
-            # It may come back without tables.
-            self._views = None
-            raise ConsDbUnavailableError(
-                f"ConsDB at {self.name} does not answer: {what}: {err.orig}"
-            ) from err
         except sqlalchemy.exc.DBAPIError as err:
+            # It may come back without tables, or with more columns.
+            self._views = None
+            if _is_outage(err):
+                raise ConsDbUnavailableError(
+                    f"ConsDB at {self.name} does not answer: {what}: {err.orig}"
+                ) from err
             raise ConsDbError(f"ConsDB at {self.name} refuses {what}: {err.orig}") from err
 
 
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
+def _is_outage(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """Tell whether the same statement may succeed later.
+
+    For PostgreSQL time limits and deadlocks are operational errors, too.
+    SQLite calls nearly everything so, also a table that is not there.
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        # The lower byte; the others tell more.
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_OUTAGES
+    return isinstance(error, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
+
+
+def _show(url: sqlalchemy.URL) -> str:
+    """Render an address without a password, which may be in the query, too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def _parse_url(text: str) -> sqlalchemy.URL:
-    """Parse the address of a database."""
+    """Parse the address of a database.  No message shows what is behind
+    ``://``: that may be a password.
+    """
     try:
         url = sqlalchemy.make_url(text)
-    except sqlalchemy.exc.ArgumentError as err:
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # A ValueError is for the port.
         raise ValueError(
-            f"The address of ConsDB is not one: expected sqlite:///FILE or postgresql://..., got {text!r}"
-        ) from err
+            "The address of ConsDB is not one: expected sqlite:///FILE or postgresql://HOST[:PORT]/DATABASE, "
+            f"got {_redact(text)}"
+        ) from None
     if url.get_backend_name() not in _INSERTS:
-        shown = url.render_as_string(hide_password=True)
         raise ValueError(
-            f"ConsDB may be in SQLite or PostgreSQL, not in {url.get_backend_name()!r} ({shown})."
+            f"ConsDB may be in SQLite or PostgreSQL, not in {url.get_backend_name()!r} ({_redact(text)})."
         )
     # The driver that this package's extra installs, whatever SQLAlchemy's is.
     return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
 
+def _redact(text: str) -> str:
+    """Show no more of what should be an address than its scheme."""
+    scheme, separator, _ = text.partition("://")
+    return f"{scheme}://..." if separator else "a text without ://"
+
+
 def _make_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = sqlalchemy.create_engine(
-            url, poolclass=sqlalchemy.NullPool, connect_args={"timeout": _LOCK_SECONDS}
-        )
-        sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
-        sqlalchemy.event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    arguments = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
     try:
-        return sqlalchemy.create_engine(
-            _with_password(url), pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=arguments
-        )
+        if url.get_backend_name() == "sqlite":
+            return _make_sqlite_engine(url)
+        return _make_postgresql_engine(url)
     except ModuleNotFoundError as err:
         raise ValueError(
-            f"{url.render_as_string(hide_password=True)} needs {err.name}; psycopg2 comes with "
-            "lsst-ra-pipe[postgresql]."
+            f"{_show(url)} needs {err.name}; psycopg2 comes with lsst-ra-pipe[postgresql]."
         ) from err
+    except sqlalchemy.exc.ArgumentError:
+        # Its message has the address.
+        raise ValueError(
+            "The address of ConsDB is not one that its driver takes: expected sqlite:///FILE or "
+            f"postgresql://HOST[:PORT]/DATABASE, got {url.drivername}://..."
+        ) from None
+
+
+def _make_sqlite_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    engine = sqlalchemy.create_engine(
+        url, poolclass=sqlalchemy.NullPool, connect_args={"timeout": _LOCK_SECONDS}
+    )
+    sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
+    sqlalchemy.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_postgresql_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    arguments: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, **_POSTGRESQL_KEEPALIVES}
+    # What the address says goes first.
+    arguments = {name: value for name, value in arguments.items() if name not in url.query}
+    options = url.query.get("options", os.environ.get("PGOPTIONS", ""))
+    arguments["options"] = f"{_POSTGRESQL_OPTIONS} {options}".strip()
+    return sqlalchemy.create_engine(
+        _with_password(url), pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=arguments
+    )
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

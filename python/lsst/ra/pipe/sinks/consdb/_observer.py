@@ -247,7 +247,8 @@ def observe(*, settings: ServiceSettings, butler: Butler) -> ConsDbObserver:
     """
     assert settings.consdb_url is not None, "The command line sees to it."
     inputs = settings.inputs
-    observer = ConsDbObserver(url=settings.consdb_url, repository=settings.repository, inputs=inputs)
+    url = settings.consdb_url.get_secret_value()
+    observer = ConsDbObserver(url=url, repository=settings.repository, inputs=inputs)
     for instrument in settings.instruments:
         observer.prepare(instrument)
     return observer

@@ -273,10 +273,13 @@ class ConsDbWriter:
         """Insert the detector if it is new, and the same as one of a visit."""
         number = compute_detector_exposure_id(exposure, key["detector"])
         region = None if metrics is None else _region(metrics)
+        # Who was here without metrics did not know it.
         self._database.insert(
             connection,
             "ccdexposure",
             {**key, "ccdexposure_id": number, "exposure_id": exposure, "s_region": region},
+            update=() if region is None else ("s_region",),
+            where=self._database.schema.tables["ccdexposure"].c.s_region.is_(None),
         )
         if metrics is not None:
             self._copy_visit(connection, {name: key[name] for name in ("day_obs", "seq_num")})

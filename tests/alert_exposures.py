@@ -63,9 +63,11 @@ def make_rules(*texts: str) -> AlertRules:
     return AlertRules(tuple(rules))
 
 
-def watch(rules: AlertRules, exposures: Iterable[ExposureMetrics]) -> list[Alert]:
+def watch(
+    rules: AlertRules, exposures: Iterable[ExposureMetrics], memory: AlertMemory | None = None
+) -> list[Alert]:
     """Judge exposures one after another; return all that is told."""
-    memory = AlertMemory()
+    memory = AlertMemory() if memory is None else memory
     told: list[Alert] = []
     for exposure in exposures:
 

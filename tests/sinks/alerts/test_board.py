@@ -80,6 +80,20 @@ def test_exposure_that_is_judged_again_is_told_once(queue: JobQueue) -> None:
     assert len(board.read_told()) == len(board.read_unsent()) == 1
 
 
+def test_late_exposure_is_told_once_and_sent(queue: JobQueue) -> None:
+    """Whichever worker gathers it, and however often."""
+    board = AlertBoard(queue, sends=True)
+    for seq_num, fwhm in ((1, 0.5), (3, 0.5)):
+        assert judge(board, make_exposure(seq_num, psf_fwhm_arcsec_median=fwhm)) == []
+    late = make_exposure(2, psf_fwhm_arcsec_median=1.2)
+    assert judge(board, late) == ["rule-0 open", "rule-0 closed"]
+    assert judge(AlertBoard(queue, sends=True), late) == []
+    assert board.read().standing == ()
+    for alerts in (board.read_told(), list(board.read_unsent().values())):
+        assert [(alert.seq_num, alert.late) for alert in alerts] == [(2, True), (2, True)]
+        assert len({alert.id for alert in alerts}) == 2
+
+
 def test_workers_at_the_same_time_tell_an_alert_once(server: QueueServer, queue: JobQueue) -> None:
     """Who was slower judges again by what the other left."""
     barrier_size = 8

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -16,7 +17,14 @@ from alert_exposures import DAY_OBS, make_exposure, make_rules, watch
 from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
-from lsst.ra.pipe.sinks.alerts import AlertContext, AlertRules, ExposureMetrics, evaluate
+from lsst.ra.pipe.sinks.alerts import (
+    AlertContext,
+    AlertMemory,
+    AlertRules,
+    ExposureMetrics,
+    Severity,
+    evaluate,
+)
 
 FWHM = "psf_fwhm_arcsec_median"
 
@@ -90,15 +98,101 @@ def test_judging_again_tells_nothing_new() -> None:
     ]
 
 
-def test_older_exposure_neither_opens_nor_closes() -> None:
-    """Newest first: alerts are about now."""
-    rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
-    good, bad, later = (
-        make_exposure(2, psf_fwhm_arcsec_median=0.7),
-        make_exposure(1, psf_fwhm_arcsec_median=1.7),
-        make_exposure(3, psf_fwhm_arcsec_median=2.0),
+def judge_all(
+    rules: AlertRules, *exposures: ExposureMetrics
+) -> tuple[list[tuple[int, str, bool]], list[int]]:
+    """What is told, as number, state and lateness, and which exposures began
+    the alerts that stand.
+    """
+    memory = AlertMemory()
+    alerts = watch(rules, exposures, memory)
+    return (
+        [(alert.seq_num, alert.state.value, alert.late) for alert in alerts],
+        [alert.since % 100_000 for alert in memory.standing("LSSTCam")],
     )
-    assert told(rules, good, bad, later, good) == [(3, "open")]
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_late_exposure_is_told_of_once_and_changes_nothing(repeat: bool) -> None:
+    """It opens and closes at once, since a later one was fine already."""
+    rules = make_rules(
+        f"level: {{metric: {FWHM}, above: 1.0}}, severity: critical, repeat: {str(repeat).lower()}"
+    )
+    first, bad, third = levels(0.7, 1.7, 0.7)
+    late = [(2, "open", True), (2, "closed", True)]
+    assert judge_all(rules, first, third, bad, bad) == (late, [])
+    opened, closed = watch(rules, [first, third, bad])
+    assert opened.severity is closed.severity is Severity.CRITICAL
+    assert opened.since == closed.since == bad.exposure
+    assert opened.message.startswith(f"Late, after exposure {third.exposure}: ")
+    assert closed.message.startswith("Over: a later exposure was judged before. It was: Late")
+
+
+def test_late_exposure_that_is_fine_closes_nothing() -> None:
+    """The alert of a later one stands."""
+    rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
+    first, good, bad = levels(0.7, 0.7, 2.0)
+    assert judge_all(rules, first, bad, good) == ([(3, "open", False)], [3])
+
+
+def test_late_exposure_within_a_standing_alert_is_not_told_of() -> None:
+    """Nor is one right before it: observers know."""
+    rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
+    exposures = levels(2.0, 2.0, 2.0, 2.0)
+    for order in itertools.permutations(exposures):
+        states, since = judge_all(rules, *order)
+        assert states == [(order[0].exposure % 100_000, "open", False)]
+        assert since == [order[0].exposure % 100_000]
+
+
+def test_late_exposure_apart_from_a_standing_alert_does_not_end_it() -> None:
+    """A good one lies between; who follows the messages has it still open."""
+    rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
+    bad, good, standing = levels(2.0, 0.5, 2.0)
+    assert judge_all(rules, good, standing, bad, bad) == ([(3, "open", False), (1, "open", True)], [3])
+
+
+def test_repeating_rule_tells_of_a_late_exposure_within_its_alert() -> None:
+    """As of any that meets it, once."""
+    rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}, repeat: true")
+    first, late, third = levels(2.0, 2.0, 2.0)
+    assert judge_all(rules, first, third, late, late) == (
+        [(1, "open", False), (3, "open", False), (2, "open", True)],
+        [1],
+    )
+
+
+def test_detectors_that_come_late_tell_what_was_not_told() -> None:
+    """Of an exposure that is not the latest any more; the rest is known."""
+    rules = make_rules(
+        f"level: {{metric: {FWHM}, above: 1.0}}", "level: {metric: sky_electron_median, above: 9}"
+    )
+    early = make_exposure(1, psf_fwhm_arcsec_median=2.0)
+    whole = make_exposure(1, psf_fwhm_arcsec_median=2.0, sky_electron_median=10.0)
+    later = make_exposure(2, psf_fwhm_arcsec_median=0.5, sky_electron_median=1.0)
+    alerts = watch(rules, [early, later, whole, whole])
+    assert [(alert.rule, alert.seq_num, alert.state.value, alert.late) for alert in alerts] == [
+        ("rule-0", 1, "open", False),
+        ("rule-0", 2, "closed", False),
+        ("rule-1", 1, "open", True),
+        ("rule-1", 1, "closed", True),
+    ]
+
+
+def test_late_exposure_is_compared_with_those_before_it() -> None:
+    """Not with later ones, which were judged earlier."""
+    rules = make_rules(f"change: {{metric: {FWHM}, above: 0.5, at_least: 2}}")
+    one, two, late, four, five = levels(0.5, 0.5, 1.5, 1.5, 1.5)
+    assert judge_all(rules, four, five, one, two, late)[0] == [(3, "open", True), (3, "closed", True)]
+
+
+def test_exposure_before_all_that_are_remembered_is_not_told_of() -> None:
+    """Nobody knows any more what was told of it."""
+    rules = make_rules(f"level: {{metric: {FWHM}, above: 1.0}}")
+    exposures = [make_exposure(seq, psf_fwhm_arcsec_median=0.5) for seq in range(10, 10 + 300)]
+    bad = make_exposure(9, psf_fwhm_arcsec_median=2.0)
+    assert judge_all(rules, *exposures, bad, bad) == ([], [])
+    assert [state for _, state, _ in judge_all(rules, *exposures[1:], bad, bad)[0]] == ["open", "closed"]
 
 
 def test_new_day_begins_without_alerts() -> None:

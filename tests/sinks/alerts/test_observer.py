@@ -138,6 +138,23 @@ def test_service_tells_the_log_redis_and_kafka(
     )
 
 
+def test_late_exposure_is_told_as_loud_as_any(
+    root: pathlib.Path, butler: Butler, server: QueueServer, queue: JobQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A critical alert of it is critical in the log, and says that it is late."""
+    observe = observe_service(settings=make_settings(root, server, queue), butler=butler)
+    with caplog.at_level(logging.INFO, logger="lsst.ra.pipe.sinks"):
+        for seq_num in (1, 2, 3, 6, 5):
+            observe(make_report(seq_num))
+    records = [record for record in caplog.records if "fwhm-jump" in record.getMessage()]
+    assert [record.levelname for record in records] == ["CRITICAL", "INFO"]
+    assert records[0].getMessage() == (
+        f"critical alert fwhm-jump open: LSSTCam {DAY_OBS} seq 5: "
+        f"Late, after exposure {exposure_id(6)}: FWHM rose to 1.60 arcsec"
+    )
+    assert [alert.rule for alert in AlertBoard(queue).read().standing] == ["read-noise"]
+
+
 def test_calibration_exposures_are_judged_too(
     root: pathlib.Path, butler: Butler, server: QueueServer, queue: JobQueue
 ) -> None:

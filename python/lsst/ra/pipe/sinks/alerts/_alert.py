@@ -93,6 +93,10 @@ class Alert(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docst
     detectors: tuple[str, ...] = ()
     """Names of the detectors or amplifiers that the rule found."""
 
+    late: bool = False
+    """Whether it is of an exposure that was gathered after a later one: it
+    changes nothing of what is open now."""
+
     message: str
     """One sentence for people."""
 

@@ -16,8 +16,7 @@ import redis
 from ...execution.queue import JobQueue
 from ._alert import Alert
 from ._evaluate import AlertContext, Evaluation
-from ._exposure import ExposureRecord
-from ._memory import MAX_HISTORY
+from ._exposure import MAX_HISTORY, ExposureRecord
 
 _MAX_TOLD = 10_000
 _MAX_UNSENT = 10_000
@@ -101,7 +100,8 @@ class AlertBoard:
                     if evaluation.standing:
                         alerts = {rule: one.model_dump_json() for rule, one in evaluation.standing.items()}
                         pipe.hset(standing, mapping=alerts)
-                    pipe.hset(history, str(record.exposure), record.model_dump_json())
+                    remembered = record.model_copy(update={"rules": evaluation.rules})
+                    pipe.hset(history, str(record.exposure), remembered.model_dump_json())
                     if forgotten := exposures[:-MAX_HISTORY]:
                         pipe.hdel(history, *map(str, forgotten))
                     self._tell(pipe, evaluation.told)

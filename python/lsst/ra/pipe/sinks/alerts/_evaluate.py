@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from ._alert import Alert, AlertState
 from ._conditions import Reading
-from ._exposure import ExposureMetrics, ExposureRecord
+from ._exposure import MAX_HISTORY, ExposureMetrics, ExposureRecord
 from ._rule import AlertRule, AlertRules
 
 
@@ -41,6 +41,9 @@ class Evaluation:
     standing: Mapping[str, Alert]
     """Alerts that are open now, by rule, as they are with this exposure."""
 
+    rules: tuple[str, ...] = ()
+    """Names of the rules whose alerts of this exposure are known now."""
+
 
 def evaluate(rules: AlertRules, exposure: ExposureMetrics, context: AlertContext) -> Evaluation:
     """Judge an exposure by rules.
@@ -62,12 +65,15 @@ def evaluate(rules: AlertRules, exposure: ExposureMetrics, context: AlertContext
 
     Notes
     -----
-    Alerts are about now: an exposure that is older than the latest one opens
-    and closes nothing.  The latest one may be judged again, as when detectors
-    came late: what has been told of it is not told again.
+    What stands is about now: an exposure that is older than the latest one
+    leaves it as it is.  What is to be said of it is told all the same, once,
+    and marked as late.
+
+    An exposure may be judged again, as when detectors came late: what has been
+    told of it is not told again.
     """
     if exposure.exposure < context.latest:
-        return Evaluation((), context.standing)
+        return _evaluate_late(rules, exposure, context)
     told: list[Alert] = []
     standing: dict[str, Alert] = {}
     for rule in rules:
@@ -81,7 +87,62 @@ def evaluate(rules: AlertRules, exposure: ExposureMetrics, context: AlertContext
     for name, alert in context.standing.items():
         if name not in names:
             told.append(_close(alert, exposure, "there is no such rule any more"))
-    return Evaluation(tuple(told), standing)
+    known = {*_known_rules(exposure, context), *standing, *(alert.rule for alert in told)}
+    return Evaluation(tuple(told), standing, tuple(sorted(known)))
+
+
+def _evaluate_late(rules: AlertRules, exposure: ExposureMetrics, context: AlertContext) -> Evaluation:
+    """Judge an exposure that is older than the latest one."""
+    if len(context.history) >= MAX_HISTORY and exposure.exposure < min(
+        record.exposure for record in context.history
+    ):
+        # It would be forgotten at once, and told of again.
+        return Evaluation((), context.standing)
+    known = set(_known_rules(exposure, context))
+    told: list[Alert] = []
+    for rule in rules:
+        reading = _read(rule, exposure, context)
+        if rule.name in known or reading is None or not reading.met:
+            continue
+        known.add(rule.name)
+        now = context.standing.get(rule.name)
+        if not rule.repeat and now is not None and _reaches(now, rule, exposure, context):
+            continue
+        told += _tell_late(rule, reading, exposure, context, now)
+    return Evaluation(tuple(told), context.standing, tuple(sorted(known)))
+
+
+def _known_rules(exposure: ExposureMetrics, context: AlertContext) -> tuple[str, ...]:
+    """Return the rules whose alerts of an exposure are known already."""
+    return next((one.rules for one in context.history if one.exposure == exposure.exposure), ())
+
+
+def _reaches(now: Alert, rule: AlertRule, exposure: ExposureMetrics, context: AlertContext) -> bool:
+    """Tell whether an open alert began before a late exposure, or after it
+    with no exposure between them that was without the alert.
+    """
+    if now.day_obs != exposure.day_obs:
+        return False
+    return not any(
+        exposure.exposure < record.exposure < now.since
+        and rule.name not in record.rules
+        and rule.when.include(record.facts)
+        for record in context.history
+    )
+
+
+def _tell_late(
+    rule: AlertRule, reading: Reading, exposure: ExposureMetrics, context: AlertContext, now: Alert | None
+) -> list[Alert]:
+    """Make what is told of a late exposure: an alert and its end, or the alert
+    alone if the rule has one that is open, which must not seem to end.
+    """
+    opened = _open(rule, reading, exposure, since=exposure.exposure)
+    message = f"Late, after exposure {context.latest}: {opened.message}"
+    opened = opened.model_copy(update={"late": True, "message": message})
+    if now is not None:
+        return [opened]
+    return [opened, _close(opened, exposure, "a later exposure was judged before")]
 
 
 def _judge(

@@ -33,6 +33,9 @@ _FACTS = (
 )
 """What is remembered of an exposure beside its metrics."""
 
+MAX_HISTORY = 300
+"""Exposures of an instrument that are remembered."""
+
 
 class ExposureRecord(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """What is remembered of an exposure, to compare later ones with."""
@@ -45,6 +48,9 @@ class ExposureRecord(pydantic.BaseModel, frozen=True, extra="forbid", use_attrib
 
     values: dict[str, float]
     """Known metrics by name."""
+
+    rules: tuple[str, ...] = ()
+    """Names of the rules whose alerts of it are known to observers."""
 
 
 AlertHistory = Iterable[ExposureRecord]

@@ -12,10 +12,7 @@ from typing import Protocol
 
 from ._alert import Alert
 from ._evaluate import AlertContext, Evaluation
-from ._exposure import ExposureRecord
-
-MAX_HISTORY = 300
-"""Exposures of an instrument that are remembered."""
+from ._exposure import MAX_HISTORY, ExposureRecord
 
 
 class AlertStore(Protocol):
@@ -85,7 +82,7 @@ class AlertMemory:
         evaluation = decide(context)
         self._standing[instrument] = dict(evaluation.standing)
         self._latest[instrument] = max(latest, record.exposure)
-        self._remember(record)
+        self._remember(record.model_copy(update={"rules": evaluation.rules}))
         return evaluation.told
 
     def standing(self, instrument: str) -> tuple[Alert, ...]:

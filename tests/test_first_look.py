@@ -78,7 +78,7 @@ def repository(
 ) -> pathlib.Path:
     """Repository in which ``rapid run`` has processed both detectors."""
     root = make_repository(tmp_path_factory.mktemp("first") / "repo", simulation)
-    result = rapid("run", root, "-p", PIPELINE, "-e", exposure, "-o", "u/test/rapid", "-j", 2)
+    result = rapid("run", root, "-p", PIPELINE, "-e", exposure, "-o", "test/rapid", "-j", 2)
     assert result.exit_code == 0, result.output
     return root
 
@@ -88,7 +88,7 @@ def test_metrics_agree_with_the_truth(
     repository: pathlib.Path, simulation: pathlib.Path, exposure: int, detector: int
 ) -> None:
     """PSF within 5 %, sky within 1 %, star positions within 2 pixels."""
-    butler = Butler.from_config(repository, collections=["u/test/rapid"])
+    butler = Butler.from_config(repository, collections=["test/rapid"])
     data_id = {"instrument": "LSSTCam", "visit": exposure, "detector": detector}
     comparison = compare_with_truth(
         butler.get("rapid_detector_metrics", data_id),
@@ -104,7 +104,7 @@ def test_metrics_agree_with_the_truth(
 
 def test_outputs_are_what_users_expect(repository: pathlib.Path, exposure: int) -> None:
     """Images of lsst.images with WCS and units, pictures as PNG."""
-    butler = Butler.from_config(repository, collections=["u/test/rapid"])
+    butler = Butler.from_config(repository, collections=["test/rapid"])
     data_id = {"instrument": "LSSTCam", "exposure": exposure, "visit": exposure, "detector": E2V}
     post_isr = butler.get("post_isr_image", data_id)
     assert type(post_isr) is MaskedImage
@@ -123,7 +123,7 @@ def test_outputs_are_what_users_expect(repository: pathlib.Path, exposure: int) 
 
 def test_summary_has_both_detectors(repository: pathlib.Path, exposure: int) -> None:
     """The gathering saw what was processed, and knows what was not."""
-    butler = Butler.from_config(repository, collections=["u/test/rapid"])
+    butler = Butler.from_config(repository, collections=["test/rapid"])
     summary = butler.get("rapid_exposure_summary", instrument="LSSTCam", visit=exposure)
     assert summary["n_detectors"] == 2
     assert summary["n_detectors_missing"] == 187
@@ -134,17 +134,17 @@ def test_summary_has_both_detectors(repository: pathlib.Path, exposure: int) -> 
 def test_running_again_does_nothing(repository: pathlib.Path, exposure: int) -> None:
     """The second run finds everything and succeeds."""
     butler = Butler.from_config(repository)
-    before = {ref.id for ref in butler.query_all_datasets("u/test/rapid")}
-    result = rapid("run", repository, "-p", PIPELINE, "-e", exposure, "-o", "u/test/rapid", "-j", 1)
+    before = {ref.id for ref in butler.query_all_datasets("test/rapid")}
+    result = rapid("run", repository, "-p", PIPELINE, "-e", exposure, "-o", "test/rapid", "-j", 1)
     assert result.exit_code == 0
     assert "4 existed" in result.output
-    assert {ref.id for ref in butler.query_all_datasets("u/test/rapid")} == before
+    assert {ref.id for ref in butler.query_all_datasets("test/rapid")} == before
 
 
 def test_consdb_answers_the_question_of_the_documentation(repository: pathlib.Path, exposure: int) -> None:
     """The median FWHM by exposure tonight, from both exposures."""
     result = rapid(
-        *("run", repository, "-p", PIPELINE, "-e", exposure + 1, "-d", E2V, "-o", "u/test/second", "-j", 1)
+        *("run", repository, "-p", PIPELINE, "-e", exposure + 1, "-d", E2V, "-o", "test/second", "-j", 1)
     )
     assert result.exit_code == 0, result.output
     assert "ConsDB: 2 images written." in result.output
@@ -155,7 +155,7 @@ def test_consdb_answers_the_question_of_the_documentation(repository: pathlib.Pa
     rows = connection.execute(query.partition(";")[0]).fetchall()
     connection.close()
     assert [row["n_inputs"] for row in rows] == [2, 1]
-    for row, collection in zip(rows, ("u/test/rapid", "u/test/second"), strict=True):
+    for row, collection in zip(rows, ("test/rapid", "test/second"), strict=True):
         butler = Butler.from_config(repository, collections=[collection])
         visit = exposure + row["seq_num"] - rows[0]["seq_num"]
         summary = butler.get("rapid_exposure_summary", instrument="LSSTCam", visit=visit)
@@ -166,7 +166,7 @@ def test_consdb_answers_the_question_of_the_documentation(repository: pathlib.Pa
 
 def test_consdb_has_what_was_measured(repository: pathlib.Path, exposure: int) -> None:
     """Each row agrees with the Butler's dataset."""
-    butler = Butler.from_config(repository, collections=["u/test/rapid"])
+    butler = Butler.from_config(repository, collections=["test/rapid"])
     connection = sqlite3.connect(repository / "consdb_lsstcam.sqlite3")
     query = "SELECT psf_sigma, n_psf_star FROM ccdvisit1_quicklook WHERE ccdvisit_id = ?"
     for detector in DETECTORS:
@@ -189,7 +189,7 @@ def test_published_metrics_follow_from_the_butler_alone(
     [example] = [textwrap.dedent(block) for block in blocks if "def reproduce(" in block]
     names: dict[str, Any] = {}
     exec(compile(example, "measurement.rst", "exec"), names)
-    collections = ["u/test/rapid"]
+    collections = ["test/rapid"]
     if isr_again:
         result = rapid(
             *("run", repository, "-p", f"{PIPELINE}#isr", "-e", exposure, "-d", detector),

@@ -14,8 +14,15 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from click.testing import CliRunner
 from consdb_inputs import make_metrics
-from lsst.ra.pipe.cli._consdb_options import ConsDbRecorder, choose_consdb, with_consdb
+from lsst.ra.pipe.cli._consdb_options import (
+    ConsDbRecorder,
+    choose_consdb,
+    consdb_options,
+    has_private_results,
+    with_consdb,
+)
 from lsst.ra.pipe.execution import ImageReport
 from lsst.ra.pipe.execution.service import ServiceSettings
 from lsst.ra.pipe.sinks.consdb import ConsDbDatabase, ConsDbWriter
@@ -121,6 +128,54 @@ def test_run_says_what_it_could_not_write(
     assert "does not answer" in outage
     assert outage.endswith("3 images were not written.")
     assert "rapid consdb backfill" in advice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "private"),
+    [
+        (("-o", "u/me/test"), True),
+        (("-o", "LSSTCam/quick"), False),
+        (("-o", "LSSTCam/quick", "-c", "isr:doBias=False"), True),
+        (("-o", "u/me/test", "-c", "isr:doBias=False", "--consdb", "sqlite:////x.db"), False),
+    ],
+)
+def test_private_results_do_not_take_the_rows(arguments: tuple[str, ...], private: bool) -> None:
+    """Unless the command line names a database; the environment does not."""
+
+    @click.command()
+    @click.option("-o", "output")
+    @click.option("-c", "config", multiple=True)
+    @consdb_options
+    def command(output: str, config: tuple[str, ...], consdb: str, no_consdb: bool) -> None:
+        click.echo(has_private_results(output, config))
+
+    result = CliRunner().invoke(command, arguments, env={"RAPID_CONSDB_URL": "sqlite:////y.db"})
+    assert result.output == f"{private}\n"
+
+
+@pytest.mark.parametrize("instrument", ["LSSTCam", "LSSTComCam"])
+def test_run_goes_on_when_an_exposure_cannot_be_read(
+    tmp_path: pathlib.Path, root: str, instrument: str
+) -> None:
+    """The repository does not know it, or its instrument."""
+    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/{{instrument}}.sqlite3", root, ())
+    published = {"rapid_detector_metrics": make_metrics(0)}
+    recorder(ImageReport(instrument, exposure_id(77), 0, (), published=published, run="some/run"))
+    recorder(_report(93))
+    problem, advice = recorder.finish()
+    assert f"does not know exposure {exposure_id(77)} of {instrument}." in problem
+    assert "rapid consdb backfill" in advice
+    connection = sqlite3.connect(tmp_path / "lsstcam.sqlite3")
+    assert connection.execute("SELECT COUNT(*) FROM ccdvisit1_quicklook").fetchall() == [(1,)]
+    connection.close()
+
+
+def test_run_goes_on_without_its_repository(tmp_path: pathlib.Path) -> None:
+    """What the Butler raises is no error of the database."""
+    recorder = ConsDbRecorder(f"sqlite:///{tmp_path}/consdb.sqlite3", str(tmp_path / "none"), ())
+    recorder(_report(93))
+    problem, _ = recorder.finish()
+    assert "ConsDB: FileNotFoundError" in problem
 
 
 def test_run_says_what_consdb_refuses(tmp_path: pathlib.Path, root: str) -> None:

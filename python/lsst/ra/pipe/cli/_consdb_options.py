@@ -10,7 +10,14 @@ Its package is imported when it is wanted, as felis takes a second.
 
 from __future__ import annotations
 
-__all__ = ("ConsDbRecorder", "choose_consdb", "consdb_option", "consdb_options", "with_consdb")
+__all__ = (
+    "ConsDbRecorder",
+    "choose_consdb",
+    "consdb_option",
+    "consdb_options",
+    "has_private_results",
+    "with_consdb",
+)
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,7 +27,10 @@ import click
 import pydantic
 import sqlalchemy
 import sqlalchemy.exc
+from click.core import ParameterSource
 
+from lsst.daf.butler import ButlerUserError
+from lsst.daf.butler.registry import RegistryError
 from lsst.ra.pipe.execution import ImageReport
 from lsst.ra.pipe.execution.service import ServiceSettings
 from lsst.resources import ResourcePath
@@ -35,6 +45,16 @@ _DEFAULT_FILE = "consdb_{instrument}.sqlite3"
 """SQLite file in the root of a local repository.  There is one for each
 instrument: their tables have the same names, and SQLite has no schemas."""
 
+
+_FAILURES = (
+    ButlerUserError,
+    LookupError,
+    OSError,
+    RegistryError,
+    ValueError,
+    sqlalchemy.exc.SQLAlchemyError,
+)
+"""What an image may fail with on its way to ConsDB, and the run goes on."""
 
 consdb_option = click.option(
     "--consdb",
@@ -87,6 +107,27 @@ def choose_consdb(url: str | None, repository: str, *, no_consdb: bool = False) 
         return url
     root = ResourcePath(repository, forceDirectory=True)
     return f"sqlite:///{root.ospath}{_DEFAULT_FILE}" if root.isLocal and root.exists() else None
+
+
+def has_private_results(output: str, config: Sequence[str]) -> bool:
+    """Tell whether a run by hand is somebody's own, so that its results must
+    not take the rows of ConsDB, which are written once.
+
+    Parameters
+    ----------
+    output
+        CHAINED collection for the outputs.
+    config
+        Config overrides.
+
+    Returns
+    -------
+    private
+        Whether it is, and the command line names no database.  The
+        environment variable does not count.
+    """
+    source = click.get_current_context().get_parameter_source("consdb")
+    return source is not ParameterSource.COMMANDLINE and (output.startswith("u/") or bool(config))
 
 
 def _check(url: str) -> None:
@@ -204,9 +245,10 @@ class ConsDbRecorder:
         except ConsDbUnavailableError as err:
             self._waiting.append(report)
             self._outage = str(err)
-        except ValueError as err:
-            # A ConsDbError, or what is wrong with the address.
-            self._problems.append(str(err))
+        except _FAILURES as err:
+            # A ConsDbError, what is wrong with the address, or what could not
+            # be read.
+            self._problems.append(str(err) if isinstance(err, ValueError) else f"ConsDB: {err!r}")
         else:
             if written is not None and written.outcomes:
                 self._counts["written" if written.changed else "unchanged"] += 1

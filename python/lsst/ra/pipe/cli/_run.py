@@ -24,7 +24,7 @@ from lsst.ra.pipe.execution import (
 from lsst.ra.pipe.repository import open_repository
 
 from ._alert_options import alert_options, make_alert_judge
-from ._consdb_options import ConsDbRecorder, choose_consdb, consdb_options
+from ._consdb_options import ConsDbRecorder, choose_consdb, consdb_options, has_private_results
 from ._errors import expected_errors
 from ._identifiers import detector_option, exposure_option
 from ._progress import console, progress_bar
@@ -72,7 +72,9 @@ def run(
     """Run a pipeline on detectors of exposures, over warm worker processes.
 
     What has run before, with the same configuration, is not run again.  The
-    metrics go to ConsDB as well, and exposures are judged by alert rules.
+    metrics go to ConsDB as well, and exposures are judged by alert rules.  With
+    an output below u/, or with --config, only --consdb lets them go to ConsDB:
+    its rows are written once, and others wait for those of the standard run.
     Exits with 1 when any quantum failed or could not be written to ConsDB; the
     others are done all the same.
     """
@@ -89,16 +91,20 @@ def run(
         output=output,
         config_overrides=tuple(parse_override(text) for text in config),
     )
-    url = choose_consdb(consdb, repository, no_consdb=no_consdb)
+    url = choose_consdb(consdb, repository, no_consdb=no_consdb or has_private_results(output, config))
     recorders = [ConsDbRecorder(url, repository, inputs)] if url is not None else []
     judges = make_alert_judge(request, alerts, no_alerts=no_alerts)
-    reports = run_with_progress(request, processes=processes, observers=[*recorders, *judges])
-    print_reports(reports)
-    for judge in judges:
-        judge.finish()
+    try:
+        # Alerts do not wait for a database.
+        reports = run_with_progress(request, processes=processes, observers=[*judges, *recorders])
+        print_reports(reports)
+        for judge in judges:
+            judge.finish()
+    finally:
+        unwritten = [problem for recorder in recorders for problem in recorder.finish()]
     failed = sum(report.failed for report in reports)
     problems = [f"{failed} of {len(reports)} images failed."] if failed else []
-    problems += [problem for recorder in recorders for problem in recorder.finish()]
+    problems += unwritten
     if problems:
         raise click.ClickException("\n".join(problems))
 

@@ -23,7 +23,7 @@ from lsst.daf.butler import (
 from ...execution import ImageReport
 from ...execution.service import ServiceSettings
 from ._database import ConsDbDatabase
-from ._errors import ConsDbUnavailableError
+from ._errors import ConsDbError, ConsDbUnavailableError
 from ._exposure_row import exposure_row
 from ._schema import SCHEMAS
 from ._writer import ConsDbWriter, WriteReport
@@ -203,9 +203,17 @@ class ConsDbObserver:
     def _read_facts(self, instrument: str, exposure: int) -> dict[str, Any]:
         """Read what the repository knows of an exposure."""
         butler = self._reader()
-        (record,) = butler.query_dimension_records("exposure", instrument=instrument, exposure=exposure)
+        records = butler.query_dimension_records(
+            "exposure", instrument=instrument, exposure=exposure, explain=False
+        )
+        if not records:
+            raise ConsDbError(f"{self._repository} does not know exposure {exposure} of {instrument}.")
+        (record,) = records
         filters = butler.query_dimension_records(
-            "physical_filter", instrument=instrument, physical_filter=record.physical_filter
+            "physical_filter",
+            instrument=instrument,
+            physical_filter=record.physical_filter,
+            explain=False,
         )
         return exposure_row(
             record, band=filters[0].band if filters else None, obs_info=self._read_header(record)

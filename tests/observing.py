@@ -18,7 +18,7 @@ from lsst.daf.butler import Butler
 from lsst.ra.pipe.execution import ImageReport
 from lsst.ra.pipe.execution.service import ServiceSettings
 
-FAILURES: dict[str, type[Exception]] = {"fail": ValueError, "outage": redis.ConnectionError}
+FAILURES: dict[str, type[Exception]] = {"outage": redis.ConnectionError}
 """What the observer raises once where there is a file of this name in the
 repository."""
 
@@ -38,6 +38,8 @@ def observe(*, settings: ServiceSettings, butler: Butler) -> Callable[[ImageRepo
         facts = {"exposure": report.exposure, "detector": report.detector, "n": len(refs), "run": report.run}
         with (root / "observed.jsonl").open("a") as file:
             file.write(json.dumps(facts) + "\n")
+        if (root / "always").exists():
+            raise ValueError("told to fail always")
         for kind, error in FAILURES.items():
             if (root / kind).exists():
                 os.unlink(root / kind)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pydantic
 import pytest
 from lsst.daf.butler import Butler
+from lsst.ra.pipe.execution.queue import read_status
 from lsst.ra.pipe.execution.service import ServiceSettings
 from number_repository import put_numbers
 from observing import read_observed
@@ -45,25 +46,47 @@ def test_observer_is_told_of_detectors_and_exposures(
     assert {facts["run"] for facts in observed} == {report["run"]}
 
 
-@pytest.mark.parametrize(("kind", "attempt"), [("fail", 2), ("outage", 1)])
-def test_failure_of_an_observer_is_tried_again(
+def test_failure_of_an_observer_is_not_the_images(
     watched: Service,
     butler: Butler,
     directory: pathlib.Path,
     exposures: Iterator[int],
     tmp_path: pathlib.Path,
-    kind: str,
-    attempt: int,
 ) -> None:
-    """As an attempt on the image, unless a server does not answer; the image
-    itself is not done again.
-    """
+    """It is in the report and counted; the exposure is gathered."""
+    exposure = next(exposures)
+    detectors = (93, 94, 95)
+    put_numbers(butler, {(exposure, one): {"value": 1.0} for one in detectors}, tmp_path)
+    (directory / "repo" / "always").touch()
+    try:
+        watched.send(exposure, *detectors)
+        watched.await_done(f"gather/LSSTCam/{exposure}/all/0")
+    finally:
+        (directory / "repo" / "always").unlink()
+    report = watched.await_done(f"{exposure}/93/all")
+    assert report["attempt"] == 1
+    assert report["unheard"] == ["ValueError: told to fail always"]
+    assert [quantum["status"] for quantum in report["quanta"]] == ["succeeded"]
+    assert len(list(read_observed(directory / "repo", exposure))) == 4
+    assert list(watched.queue.dead_letters()) == []
+    (worker,) = read_status(watched.queue).workers
+    assert int(worker.facts["unheard"]) == 4
+
+
+def test_outage_of_the_queue_is_tried_again(
+    watched: Service,
+    butler: Butler,
+    directory: pathlib.Path,
+    exposures: Iterator[int],
+    tmp_path: pathlib.Path,
+) -> None:
+    """An alert is not lost with it; the image itself is not done again."""
     exposure = next(exposures)
     put_numbers(butler, {(exposure, 93): {"value": 1.0}}, tmp_path)
-    (directory / "repo" / kind).touch()
+    (directory / "repo" / "outage").touch()
     watched.send(exposure, 93)
     report = watched.await_done(f"{exposure}/93/all")
-    assert report["attempt"] == attempt
+    assert report["attempt"] == 1
     assert [quantum["status"] for quantum in report["quanta"]] == ["existed"]
     assert len(list(read_observed(directory / "repo", exposure))) == 2
 

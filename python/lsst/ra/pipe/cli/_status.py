@@ -130,6 +130,8 @@ def _footnotes(shown: QueueStatus) -> Iterator[str]:
         yield "No worker has been seen in the last minute: nothing is processed."
     if shown.dead:
         yield "'rapid failures' lists the jobs that failed for good, and why."
+    if unheard := sum(int(worker.facts.get("unheard", 0)) for worker in shown.workers):
+        yield f"Observers failed on {unheard} images, such as ConsDB: see the workers' logs."
     if shown.rejected:
         yield "'rapid failures --events' lists the refused events, with their bytes."
 

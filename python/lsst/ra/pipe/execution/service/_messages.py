@@ -90,5 +90,8 @@ class JobResult(pydantic.BaseModel, frozen=True, extra="forbid", use_attribute_d
     detectors: tuple[int, ...] = ()
     """Detectors that were gathered."""
 
+    unheard: tuple[str, ...] = ()
+    """What observers raised when they were told of the image."""
+
     follow_ups: tuple[Job, ...] = ()
     """Jobs that result from this one."""

@@ -17,7 +17,7 @@ OUTAGES = (
     sqlalchemy.exc.InterfaceError,
     redis.ConnectionError,
     redis.TimeoutError,
-    # Of observers, whatever their server is.
+    # Of a datastore, whatever its server is.
     ConnectionError,
     EmitError,
 )

@@ -9,11 +9,13 @@ __all__ = ("RuleRunner", "call_function")
 
 import itertools
 import logging
+import math
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import redis
 import sqlalchemy.exc
 
 from lsst.daf.butler import Butler
@@ -30,6 +32,9 @@ from ..queue import Job
 from ._messages import JobOutcome, JobRequest, JobResult, QuantumReport
 
 _LOG = logging.getLogger(__name__)
+
+_LOG_SECONDS = 60.0
+"""Time (s) after which the same kind of failure of an observer is logged again."""
 
 
 class RuleRunner:
@@ -53,8 +58,10 @@ class RuleRunner:
         Where the tasks keep calibration images.
     observers
         Called with the report of each image that had its inputs, one after
-        another, before the job is done.  What one raises is the outcome of
-        the attempt; with the next attempt all are called again.
+        another, before the job is done.  What one raises is logged and
+        counted, and the outcome is that of the image.  Only when the queue's
+        server does not answer, the job is handed back, and with the next
+        attempt all are called again.
 
     Notes
     -----
@@ -93,6 +100,7 @@ class RuleRunner:
             calibration_store=calibration_store,
         )
         self._observers = tuple(observers)
+        self._logged: dict[tuple[int, type[Exception]], tuple[float, int]] = {}
         self._runs: dict[int, str] = {}
         self._flattened = self._flatten_inputs()
         self._refreshed = time.monotonic()
@@ -138,10 +146,36 @@ class RuleRunner:
             report = self._run_patiently(request)
         except DataIdError as err:
             return JobResult(outcome=JobOutcome.NOT_READY, reason=str(err))
-        if not report.missing_input:
-            for observer in self._observers:
+        unheard = () if report.missing_input else self._tell(request.job.key, report)
+        return _to_result(report, unheard)
+
+    def _tell(self, key: str, report: ImageReport) -> tuple[str, ...]:
+        """Tell the observers of an image; return what they raised."""
+        reasons = []
+        for number, observer in enumerate(self._observers):
+            try:
                 observer(report)
-        return _to_result(report)
+            except (redis.ConnectionError, redis.TimeoutError):
+                # The queue's server: without it the job could not end either.
+                raise
+            except Exception as err:  # Foreign code; the outputs are in the repository.
+                reasons.append(f"{type(err).__name__}: {err}")
+                self._log_once((number, type(err)), key, err)
+        return tuple(reasons)
+
+    def _log_once(self, kind: tuple[int, type[Exception]], key: str, error: Exception) -> None:
+        """Log what an observer raised, not for every image again."""
+        now = time.monotonic()
+        logged, n_silent = self._logged.get(kind, (-math.inf, 0))
+        if now - logged < _LOG_SECONDS:
+            self._logged[kind] = (logged, n_silent + 1)
+            return
+        self._logged[kind] = (now, 0)
+        _LOG.error(
+            "%s: an observer fails, and the image is done all the same: %s: %s (%d more since the last time)",
+            *(key, kind[1].__name__, error, n_silent),
+            exc_info=error if n_silent == 0 and logged == -math.inf else None,
+        )
 
     def _run_patiently(self, request: JobRequest) -> ImageReport:
         try:
@@ -281,7 +315,7 @@ def _existed(report: ImageReport) -> bool:
     return any(one.status is QuantumStatus.EXISTED for one in report.outcomes)
 
 
-def _to_result(report: ImageReport) -> JobResult:
+def _to_result(report: ImageReport, unheard: tuple[str, ...]) -> JobResult:
     failure = report.first_failure
     outcome = JobOutcome.DONE
     if report.missing_input:
@@ -300,4 +334,5 @@ def _to_result(report: ImageReport) -> JobResult:
         overhead_seconds=report.overhead_seconds,
         published=dict(report.published),
         detectors=report.detectors,
+        unheard=unheard,
     )

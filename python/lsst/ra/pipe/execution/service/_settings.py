@@ -127,6 +127,10 @@ class ServiceSettings(
     """Where the database is whose quicklook tables get the metrics, for
     SQLAlchemy; in it ``{instrument}`` stands for the instrument."""
 
+    consdb_pause_seconds: float = pydantic.Field(default=30.0, ge=0)
+    """Time (s) for which a worker leaves that database alone when it does not
+    answer, and after which what it refused is tried again."""
+
     @pydantic.model_validator(mode="after")
     def _dispatch_is_for_instruments(self) -> Self:
         if unknown := sorted(set(self.dispatch) - set(self.instruments)):

@@ -52,6 +52,7 @@ class _Counts:
     failed: int = 0
     own: int = 0
     children: int = 0
+    unheard: int = 0
 
 
 class Worker:
@@ -247,6 +248,7 @@ class Worker:
             )
             self._counts.done += 1
             self._counts.own += lease.is_own
+            self._counts.unheard += bool(result.unheard)
         elif result.outcome is JobOutcome.NOT_READY:
             self._settle_missing(lease, result)
         elif result.outcome is JobOutcome.UNAVAILABLE:
@@ -308,6 +310,7 @@ class Worker:
             "quanta": [quantum.model_dump() for quantum in result.quanta],
             "overhead_seconds": result.overhead_seconds,
             "detectors": result.detectors,
+            "unheard": result.unheard,
             "times": {**job.times, "queued": lease.queued, "started": started, "done": time.time()},
         }
 

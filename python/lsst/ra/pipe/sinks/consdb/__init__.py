@@ -16,4 +16,5 @@ from ._errors import *
 from ._exposure_row import *
 from ._observer import *
 from ._schema import *
+from ._service import *
 from ._writer import *

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ("ConsDbObserver", "observe")
+__all__ = ("ConsDbObserver",)
 
 import contextlib
 import logging
@@ -21,7 +21,6 @@ from lsst.daf.butler import (
 )
 
 from ...execution import ImageReport
-from ...execution.service import ServiceSettings
 from ._database import ConsDbDatabase
 from ._errors import ConsDbError, ConsDbUnavailableError
 from ._exposure_row import exposure_row
@@ -235,28 +234,3 @@ class ConsDbObserver:
         except (FileNotFoundError, ValueError) as err:
             _LOG.warning("ConsDB gets few facts of %s exposure %d: %s", instrument, record.id, err)
             return None
-
-
-def observe(*, settings: ServiceSettings, butler: Butler) -> ConsDbObserver:
-    """Make the observer of a worker of the live service.
-
-    Parameters
-    ----------
-    settings
-        Settings of the service.
-    butler
-        Client of the repository; not used, as the observer has one of its own
-        that may only read, with which it is in nobody's way.
-
-    Returns
-    -------
-    observer
-        It writes to the database that the settings name.
-    """
-    assert settings.consdb_url is not None, "The command line sees to it."
-    inputs = settings.inputs
-    url = settings.consdb_url.get_secret_value()
-    observer = ConsDbObserver(url=url, repository=settings.repository, inputs=inputs)
-    for instrument in settings.instruments:
-        observer.prepare(instrument)
-    return observer

@@ -18,6 +18,7 @@ from astro_metadata_translator import ObservationInfo
 from astropy.coordinates import AltAz
 from astropy.time import Time
 from lsst.daf.butler import DimensionRecord
+from lsst.ra.pipe.algorithms.calibration import DEPTH_FIDUCIALS
 from lsst.ra.pipe.sinks.consdb import (
     QUICKLOOK_TABLES,
     SCHEMAS,
@@ -51,6 +52,36 @@ def _assert_same(patterns: set[str], columns: set[str]) -> None:
         assert any(fnmatch.fnmatchcase(column, pattern) for pattern in patterns), column
     for pattern in patterns:
         assert fnmatch.filter(columns, pattern), pattern
+
+
+def test_page_names_what_rests_on_placeholders() -> None:
+    """Cameras whose fiducial conditions are the defaults of a task, and all
+    the columns that depend on these.
+    """
+    default = next(iter(DEPTH_FIDUCIALS["LATISS"].values()))
+    columns = {
+        instrument: {
+            column.name
+            for table in QUICKLOOK_TABLES
+            for column in load_schema(instrument, named=True).tables[table].columns
+            if column.name.startswith("eff_time")
+        }
+        for instrument in SCHEMAS
+    }
+    assert set(DEPTH_FIDUCIALS["LATISS"].values()) == {default}
+    placeholders = {
+        name
+        for name, bands in DEPTH_FIDUCIALS.items()
+        if {one.magnitude_limit for one in bands.values()} == {default.magnitude_limit}
+    }
+    assert placeholders == {"LATISS", "LSSTComCam"}
+    rows = PAGE.read_text().partition("   * - effective times\n")[2].partition("\n\n")[0].split("   * - ")[1:]
+    named = {
+        row.splitlines()[1].strip(" -"): set(re.findall("``(.+?)``", row.splitlines()[0])) for row in rows
+    }
+    assert set(named) == placeholders
+    _assert_same(named["LATISS"], columns["LATISS"])
+    _assert_same(named["LSSTComCam"], {name for name in columns["LSSTComCam"] if "_scale" not in name})
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,13 @@ import contextlib
 import pathlib
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 from consdb_inputs import make_metrics
+from lsst.ra.pipe.cli import main
 from lsst.ra.pipe.cli._consdb_options import (
     ConsDbRecorder,
     choose_consdb,
@@ -23,7 +25,7 @@ from lsst.ra.pipe.cli._consdb_options import (
     has_private_results,
     with_consdb,
 )
-from lsst.ra.pipe.execution import ImageReport
+from lsst.ra.pipe.execution import ImageReport, RunRequest
 from lsst.ra.pipe.execution.service import ServiceSettings
 from lsst.ra.pipe.sinks.consdb import ConsDbDatabase, ConsDbWriter
 from number_repository import INSTRUMENT, exposure_id, make_repository
@@ -176,6 +178,38 @@ def test_run_goes_on_without_its_repository(tmp_path: pathlib.Path) -> None:
     recorder(_report(93))
     problem, _ = recorder.finish()
     assert "ConsDB: FileNotFoundError" in problem
+
+
+class _BrokenJudge:
+    """Alerts that cannot be told."""
+
+    def __call__(self, report: ImageReport) -> None:
+        pass
+
+    def finish(self) -> None:
+        raise ValueError("nobody can be told")
+
+
+def test_failure_of_alerts_does_not_cost_the_rows(
+    tmp_path: pathlib.Path, root: str, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has waited for the database is written at the end of any run."""
+
+    def run_with_progress(request: RunRequest, *, processes: int, observers: list[Any]) -> list[ImageReport]:
+        for observer in observers:
+            observer(_report(93))
+        locked.execute("COMMIT")
+        return [_report(93)]
+
+    monkeypatch.setattr("lsst.ra.pipe.cli._run.run_with_progress", run_with_progress)
+    monkeypatch.setattr("lsst.ra.pipe.cli._run.make_alert_judge", lambda *_, **__: [_BrokenJudge()])
+    options = ("-o", "LSSTCam/quick", "--consdb", f"sqlite:///{tmp_path}/consdb.sqlite3")
+    result = CliRunner().invoke(
+        main, ["run", root, "-p", "x.yaml", "-e", str(exposure_id(1)), "-d", "93", *options]
+    )
+    assert result.exit_code == 1
+    assert "nobody can be told" in result.output
+    assert "ConsDB: 1 images written." in result.output
 
 
 def test_run_says_what_consdb_refuses(tmp_path: pathlib.Path, root: str) -> None:

@@ -224,11 +224,14 @@ def test_pipetask_gives_the_same_metrics(repository: pathlib.Path, exposure: int
             instrument="LSSTCam",
             visit=exposure,
             detector=E2V,
-            collections=f"u/test/{name}",
+            collections=name,
         )
-        for name in ("rapid", "pipetask")
+        for name in ("test/rapid", "u/test/pipetask")
     )
-    assert ours == theirs
+    # NaN is not equal to itself.
+    assert {name: repr(value) for name, value in ours.items()} == {
+        name: repr(value) for name, value in theirs.items()
+    }
 
 
 def test_truncated_raw_costs_its_detector_only(

@@ -249,5 +249,5 @@ def _draw_precision(axes: Axes, data: DetectorPlotData, sources: _Sources) -> No
     typical = error[np.isfinite(error) & (error > 0)]
     depth = -2.5 * np.log10(_DEPTH_SIGNAL_TO_NOISE * float(np.percentile(typical, 10.0)))
     depth += data.metric("zero_point_mag") if data.is_calibrated else 0.0
-    text = f"S/N {_DEPTH_SIGNAL_TO_NOISE:g} in this aperture at {format_value(depth, '.2f', ' mag')}"
+    text = f"S/N {_DEPTH_SIGNAL_TO_NOISE:g} at {format_value(depth, '.2f', ' mag')}"
     axes.set_title(text, fontsize=10, loc="left", pad=4)

@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
+from ._robust import MAD_TO_SIGMA
+
 _SAMPLES_FOR_MEDIAN = 300
-_MAD_TO_SIGMA = 1.4826
 # Standard deviation of a unit normal cut at +-3.
 _CLIPPED_SIGMA = 0.98658
 _CLIP = 3.0
@@ -370,7 +371,7 @@ def _fit_mesh(
         # Normal equations are small; lstsq copes if they are degenerate.
         solution, *_ = np.linalg.lstsq(weighted.T @ design, weighted.T @ values, rcond=None)
         residual = values - design @ solution
-        scatter = _MAD_TO_SIGMA * np.median(np.abs(residual))
+        scatter = MAD_TO_SIGMA * np.median(np.abs(residual))
         weights[np.abs(residual) > max(_CELL_OUTLIER * scatter, 1e-6 * np.abs(values).max())] = 0.0
         if np.count_nonzero(weights) < 2 * len(terms):
             break
@@ -445,7 +446,7 @@ def _mesh_statistics(
                 continue
             sample = buffer[: count : max(1, count // _SAMPLES_FOR_MEDIAN)].copy()
             centre = np.median(sample)
-            sigma = _MAD_TO_SIGMA * np.median(np.abs(sample - centre))
+            sigma = MAD_TO_SIGMA * np.median(np.abs(sample - centre))
             level[j, i], noise[j, i] = _clipped_mean(buffer[:count], centre, sigma)
     return level, noise, n_good
 

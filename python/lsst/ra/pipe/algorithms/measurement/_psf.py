@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
-from ._moffat import MoffatProfile, evaluate_moffat, render_moffat
+from ._moffat import MoffatProfile, evaluate_moffat
+from ._robust import robust_scatter
 from ._shapes import Shapes, determinant_radius, ellipticity
 
-_MAD_TO_SIGMA = 1.4826
 _GAUSSIAN_FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _BINS = 57
 _RADIUS_IN_SIGMAS = 7.0
@@ -55,15 +55,6 @@ class PsfMeasurement:
     """Median determinant radius of the adaptive moments, in pixels. Pixel
     integration is part of it, as in the Science Pipelines' ``psfSigma``."""
 
-    ixx: float = math.nan
-    """Median second moment along x, in square pixels."""
-
-    iyy: float = math.nan
-    """Median second moment along y, in square pixels."""
-
-    ixy: float = math.nan
-    """Median mixed second moment, in square pixels."""
-
     e1: float = math.nan
     """Median ellipticity of the adaptive moments, component 1."""
 
@@ -81,10 +72,6 @@ class PsfMeasurement:
 
     e2_scatter: float = math.nan
     """Robust scatter of the stars' ``e2``."""
-
-    area: float = math.nan
-    """Effective area ``1 / sum(psf^2)`` of the fitted profile, in square
-    pixels."""
 
 
 def measure_psf(
@@ -144,16 +131,12 @@ def measure_psf(
         n_stars=n_stars,
         profile=profile,
         sigma=sigma,
-        ixx=float(np.median(ixx)),
-        iyy=float(np.median(iyy)),
-        ixy=float(np.median(ixy)),
         e1=float(np.median(e1)),
         e2=float(np.median(e2)),
         e_median=float(np.median(np.hypot(e1, e2))),
-        sigma_scatter=_scatter(radius),
-        e1_scatter=_scatter(e1),
-        e2_scatter=_scatter(e2),
-        area=_effective_area(profile),
+        sigma_scatter=robust_scatter(radius),
+        e1_scatter=robust_scatter(e1),
+        e2_scatter=robust_scatter(e2),
     )
 
 
@@ -219,22 +202,6 @@ def _stars_to_stack(
     typical = np.median(significance[:_MIN_STACK])
     enough = max(_MIN_STACK, int(np.count_nonzero(significance >= _STACK_CONTRAST * typical)))
     return stars[:enough]
-
-
-def _scatter(values: npt.NDArray[np.float64]) -> float:
-    """Scaled median absolute deviation."""
-    return float(_MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
-
-
-def _effective_area(profile: MoffatProfile) -> float:
-    """Inverse of the sum of the squared, pixel-integrated profile."""
-    if not math.isfinite(profile.fwhm):
-        return math.nan
-    half = min(math.ceil(4.0 * profile.fwhm), 100)
-    grid = np.arange(-half, half + 1, dtype=np.float64)
-    dx, dy = (array.ravel() for array in np.meshgrid(grid, grid))
-    values = render_moffat(dx, dy, fwhm=profile.fwhm, e1=profile.e1, e2=profile.e2, beta=profile.beta)
-    return float(1.0 / np.sum(values**2))
 
 
 def _stack(

@@ -18,9 +18,9 @@ from scipy.spatial import cKDTree
 
 from ._measure import DetectorMeasurement
 from ._psf_model import PsfModel
+from ._robust import robust_scatter
 from ._shapes import determinant_radius, ellipticity
 
-_MAD_TO_SIGMA = 1.4826
 _MIN_APERTURE = 2.0
 _APERTURE_IN_SIGMAS = 3.0
 
@@ -140,12 +140,12 @@ def _star_residuals(measurement: DetectorMeasurement, model: PsfModel) -> dict[s
     psf = model.moments_at(shapes.x[stars], shapes.y[stars]).T
     size, psf_size = (np.sqrt(0.5 * (moments[0] + moments[1])) for moments in (star, psf))
     (e1, e2), (psf_e1, psf_e2) = ellipticity(*star), ellipticity(*psf)
-    scatter = _scatter(size - psf_size)
+    scatter = robust_scatter(size - psf_size)
     return {
         "delta_e1_median": float(np.median(e1 - psf_e1)),
         "delta_e2_median": float(np.median(e2 - psf_e2)),
-        "delta_e1_scatter": _scatter(e1 - psf_e1),
-        "delta_e2_scatter": _scatter(e2 - psf_e2),
+        "delta_e1_scatter": robust_scatter(e1 - psf_e1),
+        "delta_e2_scatter": robust_scatter(e2 - psf_e2),
         "delta_size_median": float(np.median(size - psf_size)),
         "delta_size_scatter": scatter,
         "scaled_delta_size_scatter": scatter / float(np.median(size)),
@@ -172,8 +172,3 @@ def _max_distance(
     tree = cKDTree(np.column_stack([shapes.x[stars], shapes.y[stars]]))
     distance, _ = tree.query(np.column_stack(pixels))
     return float(distance.max())
-
-
-def _scatter(values: npt.NDArray[np.float64]) -> float:
-    """Robust standard deviation."""
-    return float(_MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))

@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-_MAD_TO_SIGMA = 1.4826
+from ._robust import MAD_TO_SIGMA
+from ._surfaces import evaluate_terms, scale_position
+
 _MIN_RADIUS = 0.7
 _LOCUS_FRACTION = 0.3
 _LOCUS_HALF_WIDTH = 0.12
@@ -168,7 +170,7 @@ def select_psf_stars(
             return none
         expected = _fit_surface(x, y, log_radius, member=member, shape=shape)
         residual = log_radius - expected
-        scatter = _MAD_TO_SIGMA * float(np.median(np.abs(residual[member])))
+        scatter = MAD_TO_SIGMA * float(np.median(np.abs(residual[member])))
         limit = _CLIP * max(scatter, _MIN_SCATTER)
         member = candidate & (np.abs(residual) < min(limit, _LOCUS_HALF_WIDTH))
     if np.count_nonzero(member) < 3:
@@ -252,15 +254,10 @@ def _fit_surface(
     shape: tuple[int, int],
 ) -> npt.NDArray[np.float64]:
     """Fit a polynomial of an order that suits the number of members."""
-    u = 2.0 * np.nan_to_num(x) / shape[1] - 1.0
-    v = 2.0 * np.nan_to_num(y) / shape[0] - 1.0
-    terms = [np.ones_like(u)]
     n_members = np.count_nonzero(member)
     if n_members < 12:
         return np.full(x.size, np.median(values[member]))
-    terms += [u, v]
-    if n_members >= 40:
-        terms += [u * u, u * v, v * v]
-    design = np.stack(terms, axis=1)
+    u, v = scale_position(np.nan_to_num(x), np.nan_to_num(y), shape)
+    design = evaluate_terms(u, v, n_terms=6 if n_members >= 40 else 3)
     solution, *_ = np.linalg.lstsq(design[member], values[member], rcond=None)
-    return design @ solution
+    return np.asarray(design @ solution)

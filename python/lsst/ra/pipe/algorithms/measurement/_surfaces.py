@@ -12,7 +12,8 @@ __all__ = ("evaluate_terms", "fit_surface", "scale_position")
 import numpy as np
 import numpy.typing as npt
 
-_MAD_TO_SIGMA = 1.4826
+from ._robust import MAD_TO_SIGMA
+
 _CLIP = 3.5
 _ROUNDS = 4
 
@@ -106,7 +107,7 @@ def fit_surface(
         target = np.concatenate([values[use] / errors[use], np.zeros(n_terms)])
         solution, *_ = np.linalg.lstsq(matrix, target, rcond=None)
         scaled = (values - design @ solution) / errors
-        scatter = max(_MAD_TO_SIGMA * float(np.median(np.abs(scaled[use]))), 1.0)
+        scatter = max(MAD_TO_SIGMA * float(np.median(np.abs(scaled[use]))), 1.0)
         keep = np.abs(scaled) < _CLIP * scatter
         if np.array_equal(keep, use) or 2 * np.count_nonzero(keep) < values.size:
             break

@@ -64,7 +64,7 @@ from ..algorithms.measurement import (
     set_plane,
 )
 from ._calibrate_summary import sky_positions, summarize_calibration
-from ._piff_psf import make_piff_psf
+from ._piff_psf import load_piff, make_piff_psf
 from ._reference_calibration import ReferenceCalibration, calibrate_with_references
 
 _PSF_STAMP_SIZE = 41
@@ -268,6 +268,11 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
 class CalibrateImageTask(PipelineTask):
     """Measure sky, sources and PSF, and attach them to the image.
 
+    Parameters
+    ----------
+    **kwargs
+        Arguments of `lsst.pipe.base.PipelineTask`.
+
     It stands where the Alert Production has its own ``calibrateImage``, and
     writes datasets of the same names. Positions and the zero point are fitted
     to a reference catalogue. Pixels and fluxes stay in electron; the visit
@@ -280,6 +285,10 @@ class CalibrateImageTask(PipelineTask):
 
     inputs_read_only: ClassVar[bool] = True
     """The inputs are not changed (`bool`)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        load_piff()
 
     def runQuantum(
         self,

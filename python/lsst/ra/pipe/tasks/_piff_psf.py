@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("make_piff_psf",)
+__all__ = ("load_piff", "make_piff_psf")
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,14 @@ _INTERPOLANT = "Lanczos(7)"
 _SCALE = 0.2
 """Arcsec per pixel of the model's own flat coordinates, in which Piff keeps
 polynomials; any value would do."""
+
+
+def load_piff() -> None:
+    """Import Piff, which takes seconds: when a task is made, as workers do
+    while nobody waits, not with its first image, nor for all who only look at
+    pipelines.
+    """
+    import piff  # noqa: F401
 
 
 def make_piff_psf(model: PsfModel, bbox: Box) -> PiffWrapper:
@@ -39,8 +47,6 @@ def make_piff_psf(model: PsfModel, bbox: Box) -> PiffWrapper:
     psf
         The same PSF, as `lsst.images.psfs` reads and writes it.
     """
-    # Piff and what it imports take seconds to load, which only those pay who
-    # have a PSF to write.
     import galsim
     import piff
 

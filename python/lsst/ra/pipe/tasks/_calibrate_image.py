@@ -268,15 +268,15 @@ class CalibrateImageConfig(PipelineTaskConfig, pipelineConnections=CalibrateImag
 class CalibrateImageTask(PipelineTask):
     """Measure sky, sources and PSF, and attach them to the image.
 
-    Parameters
-    ----------
-    **kwargs
-        Arguments of `lsst.pipe.base.PipelineTask`.
-
     It stands where the Alert Production has its own ``calibrateImage``, and
     writes datasets of the same names. Positions and the zero point are fitted
     to a reference catalogue. Pixels and fluxes stay in electron; the visit
     image has the factor to nJy as its ``photometric_scaling``.
+
+    Parameters
+    ----------
+    **kwargs
+        Arguments of `lsst.pipe.base.PipelineTask`.
     """
 
     ConfigClass: ClassVar[type[CalibrateImageConfig]] = CalibrateImageConfig

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pydantic
-import yaml
 
 from lsst.resources import ResourcePath, ResourcePathExpression
 
-from ..._yaml_nodes import find_duplicate_keys, find_line
+from ..._yaml_nodes import FileProblem, find_line, parse_document
 from ._faults import find_conflicts, find_dangling
-from ._problems import DispatchError, DispatchProblem
+from ._problems import DispatchError
 from ._region import SkyCircle
 from ._rule import Patterns, Rule
 from ._table import DispatchTable, RulePlaces
@@ -86,14 +85,14 @@ def load_dispatch(uri: ResourcePathExpression, *, check: bool = True) -> Dispatc
         faults += find_dangling(rules)
     for fault in faults:
         line = document.line(["rules", fault.index, fault.key])
-        problems.append(DispatchProblem(line, fault.message))
+        problems.append(FileProblem(line, fault.message))
     if problems:
         raise DispatchError(document.origin, problems)
     places = RulePlaces(document.origin, tuple(document.lines_of_rule(index) for index in rules))
     return DispatchTable(rules.values(), places=places)
 
 
-def _read_rules(document: _Document, problems: list[DispatchProblem]) -> dict[int, Rule]:
+def _read_rules(document: _Document, problems: list[FileProblem]) -> dict[int, Rule]:
     """Read the rules that are well-formed; report the others."""
     try:
         file = _DispatchFile.model_validate(document.data)
@@ -115,23 +114,7 @@ class _Document:
 
     def __init__(self, origin: str, text: str) -> None:
         self.origin = origin
-        loader = yaml.SafeLoader(text)
-        try:
-            self._node = loader.get_single_node()
-            # Before the construction, which merges the keys of "<<".
-            self.duplicate_keys = tuple(
-                DispatchProblem(line, f"the key {key!r} occurs twice")
-                for key, line, _ in find_duplicate_keys(self._node)
-            )
-            self.data: Any = None if self._node is None else loader.construct_document(self._node)
-        except yaml.MarkedYAMLError as err:
-            mark = err.problem_mark or err.context_mark
-            line = 1 if mark is None else mark.line + 1
-            raise DispatchError(origin, [DispatchProblem(line, f"no YAML: {err.problem}")]) from err
-        except yaml.YAMLError as err:
-            raise DispatchError(origin, [DispatchProblem(1, f"no YAML: {err}")]) from err
-        finally:
-            loader.dispose()
+        self._node, self.data, self.duplicate_keys = parse_document(origin, text, error=DispatchError)
 
     def line(self, path: Sequence[str | int]) -> int:
         """Return the line of a part, or of the nearest part that holds it."""
@@ -142,14 +125,12 @@ class _Document:
         keys = self.data["rules"][index]
         return {"": self.line(["rules", index])} | {key: self.line(["rules", index, key]) for key in keys}
 
-    def explain(
-        self, error: pydantic.ValidationError, path: Sequence[str | int]
-    ) -> Iterator[DispatchProblem]:
+    def explain(self, error: pydantic.ValidationError, path: Sequence[str | int]) -> Iterator[FileProblem]:
         """Say what is wrong with a part, with lines."""
         for detail in error.errors():
             key = detail.get("ctx", {}).get("key")
             where = [*path, *detail["loc"], *([] if key is None else [key])]
-            yield DispatchProblem(self.line(where), self._describe(where, detail))
+            yield FileProblem(self.line(where), self._describe(where, detail))
 
     def _describe(self, where: Sequence[str | int], detail: Any) -> str:
         """Make one line of what pydantic says."""

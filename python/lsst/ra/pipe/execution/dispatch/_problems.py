@@ -5,24 +5,12 @@
 
 from __future__ import annotations
 
-__all__ = ("DispatchError", "DispatchProblem")
+__all__ = ("DispatchError",)
 
-import dataclasses
-from collections.abc import Iterable
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class DispatchProblem:
-    """One thing that is wrong with dispatch rules."""
-
-    line: int
-    """Line of the file, from 1; 0 for rules that do not come from a file."""
-
-    message: str
-    """What is wrong, and what was expected."""
+from ..._yaml_nodes import FileProblemsError
 
 
-class DispatchError(ValueError):
+class DispatchError(FileProblemsError):
     """Dispatch rules are wrong.
 
     Parameters
@@ -30,18 +18,6 @@ class DispatchError(ValueError):
     origin
         The file of the rules.
     problems
-        All that is wrong with them.
+        All that is wrong with them, each with its ``line``, 0 for rules that
+        do not come from a file, and its ``message``.
     """
-
-    def __init__(self, origin: str, problems: Iterable[DispatchProblem]) -> None:
-        self.origin = origin
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__(origin, self.problems)
-
-    def __str__(self) -> str:
-        return "\n".join(
-            f"{self.origin}:{problem.line}: {problem.message}"
-            if problem.line
-            else f"{self.origin}: {problem.message}"
-            for problem in self.problems
-        )

@@ -11,10 +11,11 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 
+from ..._yaml_nodes import FileProblem
 from ._exposure_catalog import ExposureCatalog
 from ._exposure_facts import ExposureFacts
 from ._faults import RuleFault, find_conflicts, find_dangling
-from ._problems import DispatchError, DispatchProblem
+from ._problems import DispatchError
 from ._rule import Rule
 
 
@@ -28,7 +29,7 @@ class RulePlaces:
     lines: tuple[Mapping[str, int], ...] = ()
     """Line of each key, for each rule; that of the rule itself is ``""``."""
 
-    def describe(self, fault: RuleFault) -> DispatchProblem:
+    def describe(self, fault: RuleFault) -> FileProblem:
         """Say where a fault is.
 
         Parameters
@@ -42,7 +43,7 @@ class RulePlaces:
             The fault with its line.
         """
         lines = self.lines[fault.index] if fault.index < len(self.lines) else {}
-        return DispatchProblem(lines.get(fault.key, lines.get("", 0)), fault.message)
+        return FileProblem(lines.get(fault.key, lines.get("", 0)), fault.message)
 
 
 class DispatchTable:

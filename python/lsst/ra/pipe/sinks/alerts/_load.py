@@ -7,23 +7,20 @@ from __future__ import annotations
 
 __all__ = (
     "AlertRuleError",
-    "AlertRuleProblem",
     "default_alert_rules",
     "load_alert_rules",
     "load_instrument_rules",
     "shipped_alert_rules",
 )
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pydantic
-import yaml
 
 from lsst.resources import ResourcePath, ResourcePathExpression
 
-from ..._yaml_nodes import find_duplicate_keys, find_line
+from ..._yaml_nodes import FileProblem, FileProblemsError, find_line, parse_document
 from ._conditions import AmplifierCondition, ChangeCondition, DetectorCondition, LevelCondition
 from ._rule import AlertRule, AlertRules, Circumstances
 
@@ -37,18 +34,7 @@ _PARTS: dict[str, type[pydantic.BaseModel]] = {
 """Keys of a rule that have keys of their own."""
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class AlertRuleProblem:
-    """One thing that is wrong with a file of alert rules."""
-
-    line: int
-    """Line of the file, from 1; 0 if it is about no line."""
-
-    message: str
-    """Rule and key, what was expected, and what came."""
-
-
-class AlertRuleError(ValueError):
+class AlertRuleError(FileProblemsError):
     """Alert rules are wrong.
 
     Parameters
@@ -56,19 +42,9 @@ class AlertRuleError(ValueError):
     origin
         The file of the rules.
     problems
-        All that is wrong with them.
+        All that is wrong with them, each with its ``line``, 0 if it is about
+        none, and its ``message``: rule and key, what was expected, what came.
     """
-
-    def __init__(self, origin: str, problems: Iterable[AlertRuleProblem]) -> None:
-        self.origin = origin
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__(origin, self.problems)
-
-    def __str__(self) -> str:
-        return "\n".join(
-            f"{self.origin}:{f'{problem.line}:' if problem.line else ''} {problem.message}"
-            for problem in self.problems
-        )
 
 
 class _AlertFile(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -132,7 +108,7 @@ def load_instrument_rules(instrument: str, file: str | None = None) -> AlertRule
         raise AlertRuleError(
             default_alert_rules(instrument),
             [
-                AlertRuleProblem(
+                FileProblem(
                     0,
                     f"no alert rules for instrument {instrument!r} come with this package, only for "
                     f"{', '.join(shipped)}; name a file with --alerts, or judge nothing with --no-alerts",
@@ -164,13 +140,13 @@ def load_alert_rules(uri: ResourcePathExpression) -> AlertRules:
         such file, or if it cannot be read.
     """
     origin = str(uri)
-    root, data, problems = _parse(origin, _read(origin, uri))
+    root, data, problems = parse_document(origin, _read(origin, uri), error=AlertRuleError)
 
-    def explain(error: pydantic.ValidationError, path: Sequence[str | int]) -> Iterator[AlertRuleProblem]:
+    def explain(error: pydantic.ValidationError, path: Sequence[str | int]) -> Iterator[FileProblem]:
         for detail in error.errors():
             key = detail.get("ctx", {}).get("key")
             where = [*path, *detail["loc"], *([] if key is None else [key])]
-            yield AlertRuleProblem(find_line(root, where), _describe(data, where, detail))
+            yield FileProblem(find_line(root, where), _describe(data, where, detail))
 
     try:
         file = _AlertFile.model_validate(data)
@@ -185,7 +161,7 @@ def load_alert_rules(uri: ResourcePathExpression) -> AlertRules:
             continue
         if rule.name in rules:
             line = find_line(root, ["rules", index, "name"])
-            problems.append(AlertRuleProblem(line, f"the name {rule.name!r} is that of an earlier rule, too"))
+            problems.append(FileProblem(line, f"the name {rule.name!r} is that of an earlier rule, too"))
         rules[rule.name] = rule
     if problems:
         raise AlertRuleError(origin, problems)
@@ -201,33 +177,13 @@ def _read(origin: str, uri: ResourcePathExpression) -> str:
             "there is no such file of alert rules (option --alerts or RAPID_ALERTS); this package has rules "
             f"for {', '.join(shipped_alert_rules())}"
         )
-        raise AlertRuleError(origin, [AlertRuleProblem(0, reason)]) from err
+        raise AlertRuleError(origin, [FileProblem(0, reason)]) from err
     except (IsADirectoryError, NotADirectoryError, PermissionError) as err:
         reason = f"the alert rules (option --alerts or RAPID_ALERTS) cannot be read: {err.strerror}"
-        raise AlertRuleError(origin, [AlertRuleProblem(0, reason)]) from err
+        raise AlertRuleError(origin, [FileProblem(0, reason)]) from err
     except UnicodeDecodeError as err:
         reason = f"expected alert rules as text in UTF-8: {err.reason} at byte {err.start}"
-        raise AlertRuleError(origin, [AlertRuleProblem(0, reason)]) from err
-
-
-def _parse(origin: str, text: str) -> tuple[yaml.Node | None, Any, list[AlertRuleProblem]]:
-    """Return the nodes of a document, what it says, and keys that are double."""
-    loader = yaml.SafeLoader(text)
-    try:
-        root = loader.get_single_node()
-        problems = [
-            AlertRuleProblem(line, f"the key {key!r} occurs twice")
-            for key, line, _ in find_duplicate_keys(root)
-        ]
-        return root, None if root is None else loader.construct_document(root), problems
-    except yaml.MarkedYAMLError as err:
-        mark = err.problem_mark or err.context_mark
-        line = 1 if mark is None else mark.line + 1
-        raise AlertRuleError(origin, [AlertRuleProblem(line, f"no YAML: {err.problem}")]) from err
-    except yaml.YAMLError as err:
-        raise AlertRuleError(origin, [AlertRuleProblem(1, f"no YAML: {err}")]) from err
-    finally:
-        loader.dispose()
+        raise AlertRuleError(origin, [FileProblem(0, reason)]) from err
 
 
 def _merge(when: dict[str, Any], rule: Any) -> Any:

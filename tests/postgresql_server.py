@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Self
 
+import pytest
 import sqlalchemy
 from lsst.daf.butler import Config
 from valkey_server import free_port
@@ -139,6 +140,17 @@ class PostgresqlServer(contextlib.AbstractContextManager["PostgresqlServer"]):
             group=None if account is None else account.pw_gid,
             extra_groups=None if account is None else [],
         )
+
+
+@contextlib.contextmanager
+def start_or_skip() -> Iterator[PostgresqlServer]:
+    """Start a server for a fixture; skip its tests where PostgreSQL is not installed."""
+    try:
+        find_programs()
+    except FileNotFoundError as err:
+        pytest.skip(str(err))
+    with PostgresqlServer() as server:
+        yield server
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from lsst.ra.pipe.sinks.consdb import (
     WriteReport,
 )
 from number_repository import INSTRUMENT, put_numbers
-from postgresql_server import PostgresqlServer, find_programs
+from postgresql_server import PostgresqlServer, start_or_skip
 from service_parts import Service
 from valkey_server import QueueServer
 
@@ -35,11 +35,7 @@ from valkey_server import QueueServer
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgresqlServer]:
     """A server without any tables."""
-    try:
-        find_programs()
-    except FileNotFoundError as err:
-        pytest.skip(str(err))
-    with PostgresqlServer() as server:
+    with start_or_skip() as server:
         yield server
 
 

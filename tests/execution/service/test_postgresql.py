@@ -19,7 +19,7 @@ from lsst.ra.pipe.execution import ImageReport, QuantumRunner, prepare_output_ru
 from lsst.ra.pipe.execution.queue import WorkerShards
 from lsst.ra.pipe.execution.service import ServiceSettings
 from number_repository import INSTRUMENT, exposure_id, make_repository, put_numbers
-from postgresql_server import PostgresqlServer, find_programs
+from postgresql_server import PostgresqlServer, start_or_skip
 from service_parts import Service, wait_until
 
 DETECTORS = (93, 94, 95)
@@ -34,11 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgresqlServer]:
     """A server without any repository."""
-    try:
-        find_programs()
-    except FileNotFoundError as err:
-        pytest.skip(str(err))
-    with PostgresqlServer() as server:
+    with start_or_skip() as server:
         yield server
 
 

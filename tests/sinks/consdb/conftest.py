@@ -12,17 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy
-from postgresql_server import PostgresqlServer, find_programs
+from postgresql_server import PostgresqlServer, start_or_skip
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
     """Start a server."""
-    try:
-        find_programs()
-    except FileNotFoundError as err:
-        pytest.skip(str(err))
-    with PostgresqlServer() as server:
+    with start_or_skip() as server:
         yield server
 
 

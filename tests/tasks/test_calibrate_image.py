@@ -28,7 +28,7 @@ from lsst.pipe.base.testUtils import assertValidOutput, lintConnections
 from lsst.ra.pipe.algorithms import MASK_SCHEMA
 from lsst.ra.pipe.algorithms.measurement import measure_shapes, undefined_metrics
 from lsst.ra.pipe.camera import load_camera
-from lsst.ra.pipe.tasks._calibrate_image import (
+from lsst.ra.pipe.tasks import (
     CalibrateImageConfig,
     CalibrateImageConnections,
     CalibrateImageTask,

@@ -7,6 +7,7 @@
 
 from ._amplifier_metrics import *
 from ._calibrate_image import *
+from ._calibrate_image_config import *
 from ._calibration_plots import *
 from ._calibration_summary import *
 from ._detector_metrics import *

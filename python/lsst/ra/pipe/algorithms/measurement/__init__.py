@@ -20,6 +20,7 @@ from ._psf_model import *
 from ._psf_photometry import *
 from ._psf_statistics import *
 from ._robust import *
+from ._settings import *
 from ._shapes import *
 from ._star_selection import *
 from ._star_table import *

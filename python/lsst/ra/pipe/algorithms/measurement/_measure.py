@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ("DetectorMeasurement", "MeasurementSettings", "measure_detector")
+__all__ = ("DetectorMeasurement", "measure_detector")
 
 import dataclasses
 import functools
@@ -17,33 +17,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ._aperture_correction import ApertureCorrection, fit_aperture_correction
-from ._background import (
-    BackgroundModel,
-    NoBackgroundError,
-    SkyMesh,
-    find_unlit_cells,
-    fit_background,
-    measure_mesh,
-    measure_noise,
-)
-from ._cosmic_rays import CosmicRays, find_cosmic_rays
-from ._detection import Detections, detect_sources, find_peaks
+from ._background import BackgroundModel, measure_noise
+from ._cosmic_rays import CosmicRays
+from ._detection import Detections
 from ._higher_moments import HIGHER_MOMENTS, measure_higher_moments
-from ._photometry import APERTURE_RADII, CALIBRATION_RADIUS, AperturePhotometry, measure_apertures
-from ._pixels import DOUBTFUL, SATURATED, UNUSABLE, PixelSurvey, PlaneBits, dilate, set_plane, survey_pixels
+from ._photometry import AperturePhotometry, measure_apertures
+from ._pixels import SATURATED, PlaneBits, survey_pixels
 from ._psf import PsfMeasurement, measure_psf
 from ._psf_model import PsfModel, fit_psf_model
 from ._psf_photometry import PsfPhotometry, measure_psf_fluxes
+from ._separation import look_first, separate_sky
+from ._settings import MeasurementSettings
 from ._shapes import Shapes, measure_shapes
 from ._star_selection import (
     StarSelection,
     isolated_sources,
-    locus_centre,
     select_psf_stars,
     sharp_sources,
 )
 
-_SETTLED = 0.1
 # Typical axis ratio of the brightest sources beyond which they are trails;
 # distance of their peaks from their centroids, in rms radii, beyond which they
 # are rings; and how many of them tell.
@@ -55,61 +47,8 @@ _BRIGHTEST, _ENOUGH_TO_JUDGE = 100, 8
 # small rings: a Gaussian has 2, a Moffat profile more, a donut 1.4.
 _FLAT = 1.75
 _EDGE = 9.0
-_SOURCE = 8
-_DEFAULT_SIGMA = 2.0
 # Blocks are given up for pixels where the PSF's sigma is less than so many.
 _NARROW = 0.75
-_NARROWEST = 0.45
-
-
-@dataclasses.dataclass(frozen=True)
-class MeasurementSettings:
-    """What can be chosen about the measurement of a detector."""
-
-    background_cell_size: int = 128
-    """Side of a cell of the background mesh, in pixels."""
-
-    background_order: int = 6
-    """Highest order of the background's Chebyshev polynomial."""
-
-    background_iterations: int = 3
-    """Most rounds of masking sources and fitting the background anew."""
-
-    source_growth: int = 8
-    """Distance by which footprints are widened when sources are masked for
-    the background, in pixels."""
-
-    detection_threshold: float = 5.0
-    """Least signal-to-noise ratio of a point source."""
-
-    bin_factor: int = 2
-    """Side of the blocks of pixels whose means serve the sky and the
-    detection, in pixels."""
-
-    max_sources: int = 20000
-    """Measure at most so many sources, the brightest."""
-
-    mask_cosmic_rays: bool = True
-    """Whether to look for cosmic rays."""
-
-    min_psf_signal_to_noise: float = 50.0
-    """Significance of PSF stars."""
-
-    fallback_psf_signal_to_noise: float = 20.0
-    """Significance of PSF stars where too few reach the other."""
-
-    max_psf_stars: int = 300
-    """Use at most so many PSF stars, the most significant."""
-
-    isolation: float = 12.0
-    """PSF stars have no notable neighbour within so many pixels."""
-
-    aperture_radii: tuple[float, ...] = APERTURE_RADII
-    """Radii of the photometric apertures, in pixels, besides the next."""
-
-    calibration_radius: float = CALIBRATION_RADIUS
-    """Radius of the aperture to which zero point and PSF fluxes refer, in
-    pixels."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -227,11 +166,11 @@ def measure_detector(
             f"Shapes do not match: image {image.shape}, variance {variance.shape}, mask {mask.shape}."
         )
     survey = functools.partial(survey_pixels, image, variance=variance, mask=mask, bits=bits)
-    look = _look_first(survey(factor=settings.bin_factor), settings)
+    look = look_first(survey(factor=settings.bin_factor), settings)
     if look.psf_sigma < _NARROW * look.survey.factor and look.survey.factor > 1:
         # Stars no wider than the blocks would drown in them.
-        look = _look_first(survey(factor=1), settings)
-    sky = _separate_sky(image, variance, look, settings)
+        look = look_first(survey(factor=1), settings)
+    sky = separate_sky(image, variance, look, settings)
     subtracted = sky.background.subtract_from(image)
     rays = sky.cosmic_rays
     subtracted[rays.rows, rays.columns] += rays.values - image[rays.rows, rays.columns]
@@ -322,131 +261,6 @@ def measure_detector(
         is_edge=is_edge,
         psf_status=status,
     )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _FirstLook:
-    """What the means of blocks tell before sources are known."""
-
-    survey: PixelSurvey
-    unlit: npt.NDArray[np.bool_]
-    background: BackgroundModel
-    psf_sigma: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Sky:
-    """The sky, and what stands above it."""
-
-    background: BackgroundModel
-    detections: Detections
-    cosmic_rays: CosmicRays
-    not_sky: npt.NDArray[np.uint8]
-
-
-def _mesh(survey: PixelSurvey, flags: npt.NDArray[np.uint8], settings: MeasurementSettings) -> SkyMesh:
-    """Measure the sky's mesh on the means of blocks."""
-    return measure_mesh(
-        survey.mean,
-        bad=flags,
-        cell_size=settings.background_cell_size,
-        factor=survey.factor,
-        shape=(survey.bad.shape[0], survey.bad.shape[1]),
-    )
-
-
-def _look_first(survey: PixelSurvey, settings: MeasurementSettings) -> _FirstLook:
-    """Leave out what has no sky, fit the sky roughly, guess the seeing."""
-    mesh = _mesh(survey, survey.flags, settings)
-    unlit = find_unlit_cells(mesh)
-    _leave_out(unlit, survey)
-    background = fit_background(mesh.without(unlit), order=settings.background_order)
-    subtracted = background.subtract_from(survey.mean, factor=survey.factor)
-    return _FirstLook(survey, unlit, background, _guess_psf_sigma(subtracted, survey, background.noise))
-
-
-def _separate_sky(
-    image: npt.NDArray[np.float32],
-    variance: npt.NDArray[np.float32],
-    look: _FirstLook,
-    settings: MeasurementSettings,
-) -> _Sky:
-    """Fit the sky and find the sources above it, in turns.
-
-    Cosmic rays are taken out of the survey's means on the way.
-    """
-    survey, background, sigma = look.survey, look.background, look.psf_sigma
-    factor = survey.factor
-    rays = CosmicRays.none()
-    if settings.mask_cosmic_rays:
-        rays = find_cosmic_rays(
-            image, variance=variance, bad=survey.bad, sky=background.evaluate_mesh(), sigma=sigma
-        )
-        _remove_cosmic_rays(image, survey, rays)
-    for _ in range(settings.background_iterations):
-        detections = detect_sources(
-            background.subtract_from(survey.mean, factor=factor),
-            flags=survey.flags,
-            noise=background.mesh_noise,
-            threshold=settings.detection_threshold,
-            factor=factor,
-            sigma=sigma,
-            max_sources=settings.max_sources,
-        )
-        not_sky = survey.flags.copy()
-        grown = dilate(detections.footprints, radius=-(-settings.source_growth // detections.factor))
-        set_plane(
-            not_sky[..., np.newaxis], flags=grown, factor=detections.factor // factor, byte=0, bit=_SOURCE
-        )
-        try:
-            mesh = _mesh(survey, not_sky, settings)
-            improved = fit_background(mesh, order=settings.background_order)
-        except NoBackgroundError:
-            # Sources everywhere: the clipped means are all there is.
-            break
-        moved = np.abs(improved.evaluate_mesh() - background.evaluate_mesh()).max()
-        background = improved
-        if moved <= _SETTLED * factor * background.noise:
-            break
-    return _Sky(background, detections, rays, not_sky)
-
-
-def _leave_out(cells: npt.NDArray[np.bool_], survey: PixelSurvey) -> None:
-    """Make pixels and blocks of some cells unusable."""
-    for array in (survey.flags, survey.bad):
-        rows, columns = (
-            np.arange(n + 1) * size // n for n, size in zip(cells.shape, array.shape, strict=True)
-        )
-        for j, i in zip(*np.nonzero(cells), strict=True):
-            array[rows[j] : rows[j + 1], columns[i] : columns[i + 1]] |= UNUSABLE
-
-
-def _guess_psf_sigma(subtracted: npt.NDArray[np.float32], survey: PixelSurvey, noise: float) -> float:
-    """Size of the stars among the brightest peaks, in pixels."""
-    factor = survey.factor
-    x, y = find_peaks(subtracted, flags=survey.flags, noise=noise)
-    shapes = measure_shapes(
-        subtracted,
-        variance=np.full_like(subtracted, noise**2),
-        bad=survey.flags,
-        x=x,
-        y=y,
-        start_sigma=_DEFAULT_SIGMA / factor,
-    )
-    radius = shapes.radius
-    radius = radius[np.isfinite(radius) & (radius > _NARROWEST)]
-    if radius.size < 3:
-        return _DEFAULT_SIGMA
-    # A block is a wider pixel.
-    square = (factor * math.exp(locus_centre(np.log(radius)))) ** 2 - (factor**2 - 1) / 12.0
-    return math.sqrt(max(square, _NARROWEST**2))
-
-
-def _remove_cosmic_rays(image: npt.NDArray[np.float32], survey: PixelSurvey, rays: CosmicRays) -> None:
-    """Correct the means of the blocks, and doubt the pixels."""
-    survey.bad[rays.rows, rays.columns] |= DOUBTFUL
-    change = (rays.values - image[rays.rows, rays.columns]) / survey.factor**2
-    np.add.at(survey.mean, (rays.rows // survey.factor, rays.columns // survey.factor), change)
 
 
 def _select_stars(
